@@ -1,0 +1,73 @@
+// Loads the quickstart's page in Debian's Chromium and watches it as a person would. Called by .ci/smoke.
+// Usage: node page.mjs URL [FOLDER for screenshots]; NODE_HOME says where playwright-core is. Any defect: exit code 1.
+import { createRequire } from "node:module";
+import { mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { tmpdir } from "node:os";
+
+const { chromium } = createRequire(join(process.env.NODE_HOME, "x.js"))("playwright-core");
+const [url, shots] = process.argv.slice(2);
+const views = [
+    { name: "desktop-light", viewport: { width: 1280, height: 900 }, colorScheme: "light" },
+    { name: "desktop-dark", viewport: { width: 1280, height: 900 }, colorScheme: "dark" },
+    { name: "phone-light", viewport: { width: 390, height: 844 }, colorScheme: "light" },
+    { name: "phone-dark", viewport: { width: 390, height: 844 }, colorScheme: "dark" },
+];
+const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"];
+
+async function watch(view) {
+    const profile = mkdtempSync(join(tmpdir(), "chromium-"));
+    const context = await chromium.launchPersistentContext(profile, {
+        executablePath: "/usr/bin/chromium", headless: true, args: flags, viewport: view.viewport, colorScheme: view.colorScheme,
+    });
+    const defects = [];
+    try {
+        const page = context.pages()[0];
+        page.on("console", (message) => message.type() === "error" && defects.push(`console: ${message.text()}`));
+        page.on("pageerror", (error) => defects.push(`exception: ${error.message}`));
+        page.on("requestfailed", (request) => defects.push(`failed: ${request.url()} ${request.failure().errorText}`));
+        page.on("request", (request) => {
+            const { origin, protocol } = new URL(request.url());
+            if (protocol !== "data:" && origin !== new URL(url).origin) defects.push(`foreign request: ${request.url()}`);
+        });
+        let events = 0; // of all streams that the page opens, named or not
+        const devtools = await context.newCDPSession(page);
+        await devtools.send("Network.enable");
+        devtools.on("Network.eventSourceMessageReceived", () => (events += 1));
+        const answer = await page.goto(url, { waitUntil: "load" });
+        if (!answer.ok()) throw new Error(`the page answers ${answer.status()}`);
+        const policy = (await answer.headerValue("content-security-policy")) ?? "";
+        if (!/default-src '(self|none)'/.test(policy) || /unsafe/.test(policy)) defects.push(`CSP: "${policy}"`);
+
+        // Live figures: numbers are shown, and they go on changing while events come in.
+        const shown = () => page.evaluate(() => document.body.innerText);
+        const until = async (what, holds) => {
+            const end = Date.now() + 15000;
+            while (!(await holds())) {
+                if (Date.now() > end) throw new Error(`waited in vain for ${what}; shown: ${await shown()}`);
+                await page.evaluate(() => new Promise(requestAnimationFrame));
+            }
+        };
+        await until("a first event", () => events > 0);
+        const seen = new Set();
+        await until("figures that change with the events", async () => {
+            seen.add((await shown()).replace(/[^\d.]+/g, " ").trim());
+            return seen.size > 2 && events > 2;
+        });
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        if (over > 0) defects.push(`the page is ${over} px wider than the window`);
+        if (shots) await page.screenshot({ path: join(shots, `${view.name}.png`), fullPage: true });
+        page.removeAllListeners("requestfailed"); // leaving aborts the streams
+    } catch (error) {
+        defects.push(error.message);
+    } finally {
+        await context.close();
+        rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    }
+    return defects.map((defect) => `page, ${view.name}: ${defect}`);
+}
+
+const defects = (await Promise.all(views.map(watch))).flat();
+for (const defect of defects) console.error(defect);
+process.exit(defects.length ? 1 : 0);
