@@ -18,9 +18,9 @@ use super::{Allow, HttpDate, OriginRules, Refusal, Request};
 /// request.
 ///
 /// ```
-/// use sse_state::http::{Answer, HttpDate};
+/// use sse_state::http::{Answer, http_date};
 ///
-/// let answer = Answer::published(3, false).to_bytes(false, &HttpDate::from_unix(784_111_777));
+/// let answer = Answer::published(3, false).to_bytes(false, &http_date(784_111_777));
 /// assert!(answer.starts_with(b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\n"));
 /// assert!(answer.ends_with(b"\r\n\r\n{\"subscribers\":3}"));
 /// ```
@@ -79,7 +79,7 @@ impl Answer {
 
     /// The answer of a hook or of the author: any final status, with a line of text.
     ///
-    /// A status that has no body (204, 304) has none here either.
+    /// A status that has no body (204, 205, 304) has none here either.
     ///
     /// # Errors
     /// [`AnswerError::Status`] if it is not 200–599.
@@ -275,7 +275,7 @@ impl Answer {
             fields: Vec::new(),
             body: Body::None,
         };
-        if !matches!(status, 204 | 304) {
+        if !matches!(status, 204 | 205 | 304) {
             answer.add("Content-Type", content_type);
             answer.body = Body::Fixed(body);
         }

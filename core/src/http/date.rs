@@ -4,7 +4,7 @@ use core::fmt;
 
 /// An IMF-fixdate (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
 ///
-/// It changes once a second, so a driver makes one a second and not one an answer.
+/// Made by [`http_date`]. It changes once a second, so a driver makes one a second and not one an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HttpDate([u8; 29]);
 
@@ -19,29 +19,23 @@ pub struct HttpDate([u8; 29]);
 /// ```
 #[must_use]
 pub fn http_date(unix_seconds: u64) -> HttpDate {
-    HttpDate::from_unix(unix_seconds)
+    let seconds = unix_seconds.min(LAST_SECOND);
+    let days = seconds / 86_400;
+    let (year, month, day) = civil(days);
+    let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+    // 1970-01-01 was a Thursday.
+    put(&mut text, 0, pick(&WEEKDAYS, days % 7));
+    put(&mut text, 5, &digits(day));
+    put(&mut text, 8, pick(&MONTHS, month - 1));
+    put(&mut text, 12, &digits(year / 100));
+    put(&mut text, 14, &digits(year % 100));
+    put(&mut text, 17, &digits(seconds / 3_600 % 24));
+    put(&mut text, 20, &digits(seconds / 60 % 60));
+    put(&mut text, 23, &digits(seconds % 60));
+    HttpDate(text)
 }
 
 impl HttpDate {
-    /// As [`http_date`].
-    #[must_use]
-    pub fn from_unix(unix_seconds: u64) -> Self {
-        let seconds = unix_seconds.min(LAST_SECOND);
-        let days = seconds / 86_400;
-        let (year, month, day) = civil(days);
-        let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-        // 1970-01-01 was a Thursday.
-        put(&mut text, 0, pick(&WEEKDAYS, days % 7));
-        put(&mut text, 5, &digits(day));
-        put(&mut text, 8, pick(&MONTHS, month - 1));
-        put(&mut text, 12, &digits(year / 100));
-        put(&mut text, 14, &digits(year % 100));
-        put(&mut text, 17, &digits(seconds / 3_600 % 24));
-        put(&mut text, 20, &digits(seconds / 60 % 60));
-        put(&mut text, 23, &digits(seconds % 60));
-        Self(text)
-    }
-
     /// The date as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

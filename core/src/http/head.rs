@@ -5,6 +5,7 @@
 //! were cut, and a head that comes byte by byte costs what it costs in one piece.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::{Refusal, Request};
 
@@ -53,7 +54,7 @@ pub enum Progress {
 /// assert_eq!(head.push(b"st: h\r\n\r\nnot ours"), Progress::Done { consumed: 9 });
 /// assert_eq!(head.request().map(|request| request.path()), Some("/a"));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Head {
     limits: HeadLimits,
     at: At,
@@ -190,13 +191,18 @@ impl Head {
     fn keep(&mut self, byte: u8) {
         let held = self.bytes.capacity();
         if self.bytes.len() == held {
-            let wanted = held
-                .saturating_mul(2)
-                .clamp(FIRST_BYTES, self.limits.bytes.max(FIRST_BYTES));
-            self.bytes
-                .reserve_exact(wanted.min(self.limits.bytes) - held);
+            let wanted = held.saturating_mul(2).max(FIRST_BYTES);
+            let most = wanted.min(self.limits.bytes);
+            self.bytes.reserve_exact(most.saturating_sub(held));
         }
         self.bytes.push(byte);
+    }
+}
+
+/// Without the bytes, which never go into a log (WIRE §7).
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Head({:?} at byte {})", self.at, self.taken)
     }
 }
 
@@ -228,3 +234,50 @@ impl At {
 
 /// Most heads fit into twice this.
 const FIRST_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{Head, HeadLimits, Progress};
+
+    fn long_head() -> Vec<u8> {
+        let mut head = b"GET / HTTP/1.1\r\nHost: h\r\nX: ".to_vec();
+        head.resize(HeadLimits::default().bytes - 4, b'x');
+        head.extend_from_slice(b"\r\n\r\n");
+        head
+    }
+
+    /// By counting looks at a byte, not by a clock.
+    #[test]
+    fn p1_a_slow_head_costs_one_look_at_each_byte() {
+        let bytes = long_head();
+        for size in [1, 2, 3, 17, 4_096, bytes.len()] {
+            let mut head = Head::new(HeadLimits::default());
+            let mut last = Progress::More;
+            for piece in bytes.chunks(size) {
+                assert_eq!(last, Progress::More);
+                last = head.push(piece);
+            }
+            assert!(matches!(last, Progress::Done { .. }), "{size}: {last:?}");
+            assert_eq!(head.steps, bytes.len(), "pieces of {size}");
+        }
+    }
+
+    /// Memory grows by doubling, so that what is moved is linear too.
+    #[test]
+    fn p2_a_slow_head_moves_its_bytes_at_most_twice() {
+        let bytes = long_head();
+        let mut head = Head::new(HeadLimits::default());
+        let mut held = 0;
+        let mut moved = 0;
+        for byte in &bytes {
+            head.push(core::slice::from_ref(byte));
+            if head.bytes.capacity() != held && !head.bytes.is_empty() {
+                moved += held;
+                held = head.bytes.capacity();
+            }
+        }
+        assert!(moved <= 2 * bytes.len(), "moved {moved}");
+    }
+}

@@ -8,7 +8,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 /// Only well-formed ones exist: a host of at least one byte that is a registered name, an IPv4 address or
 /// an IPv6 address in brackets; a port, if there is one, of at most 65 535. No user information.
 #[derive(Clone, Copy, Debug)]
-pub struct Authority<'a> {
+pub(super) struct Authority<'a> {
     host: &'a str,
     port: Option<u16>,
 }
@@ -17,8 +17,7 @@ impl<'a> Authority<'a> {
     /// Reads an authority; `None` if it is malformed.
     ///
     /// An empty port (`h:`) is the same as none (RFC 3986 §3.2.3).
-    #[must_use]
-    pub fn parse(text: &'a str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         let host_end = if text.starts_with('[') {
             text.find(']').map_or(text.len(), |bracket| bracket + 1)
         } else {
@@ -37,15 +36,8 @@ impl<'a> Authority<'a> {
         is_host(host).then_some(Self { host, port })
     }
 
-    /// The host, in the spelling of the request; an IPv6 address has its brackets.
-    #[must_use]
-    pub const fn host(&self) -> &'a str {
-        self.host
-    }
-
     /// The port, if one is named.
-    #[must_use]
-    pub const fn port(&self) -> Option<u16> {
+    pub(super) const fn port(&self) -> Option<u16> {
         self.port
     }
 

@@ -9,11 +9,12 @@
 //!
 //! ```
 //! use sse_state::http::{
-//!     Allow, Answer, Head, HeadLimits, HttpDate, OriginRules, Progress, QueryRule, Refusal,
+//!     Allow, Answer, Head, HeadLimits, OriginRules, Progress, QueryRule, Refusal,
+//!     http_date,
 //! };
 //!
 //! fn serve(piece: &[u8], unix_seconds: u64) -> Vec<u8> {
-//!     let date = HttpDate::from_unix(unix_seconds);
+//!     let date = http_date(unix_seconds);
 //!     let rules = OriginRules::same_origin();
 //!     let mut head = Head::new(HeadLimits::default());
 //!     match head.push(piece) {
@@ -58,7 +59,7 @@ pub use after::{BodyBytes, Drain};
 pub use answer::{Answer, AnswerError, Busy};
 pub use date::{HttpDate, http_date};
 pub use head::{Head, HeadLimits, Progress};
-pub use host::{Authority, loopback_host_allowed};
+pub use host::loopback_host_allowed;
 pub use log::{EscapedForLog, escape_for_log};
 pub use method::{Allow, Method};
 pub use origin::{OriginError, OriginRules};

@@ -4,7 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Authority, Method, Refusal, Request};
+use super::host::Authority;
+use super::{Method, Refusal, Request};
 
 /// Which origins may use a route. The list is the CORS list too: whoever may ask may read.
 ///

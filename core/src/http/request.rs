@@ -4,19 +4,21 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
 use core::ops::Range;
 
+use super::host::Authority;
 use super::query::{Parameter, parameters};
 use super::target::{LAST_EVENT_ID, Target};
 use super::{
-    Authority, BodyBytes, Head, HeadLimits, Method, Progress, QueryRule, Refusal,
+    BodyBytes, Head, HeadLimits, Method, Progress, QueryRule, Refusal, escape_for_log,
     loopback_host_allowed,
 };
 
 /// A request head that passed every rule of WIRE §2 that the head alone decides.
 ///
 /// Made by [`Head`] from bytes, or by [`Request::from_parts`] from what a framework has parsed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     bytes: Vec<u8>,
     method: Method,
@@ -254,7 +256,7 @@ impl Request {
         }
     }
 
-    /// Heap bytes held: at most twice the bytes of the head and 16 bytes per field of the bound.
+    /// Heap bytes held: at most twice [`HeadLimits::bytes`] and 16 for each field.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         self.bytes.capacity()
@@ -336,6 +338,14 @@ impl Request {
     /// Only for spans that were found to be ASCII.
     fn text(&self, span: &Span) -> &str {
         core::str::from_utf8(self.bytes(span)).unwrap_or_default()
+    }
+}
+
+/// Without field and query values, which never go into a log (WIRE §7).
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = escape_for_log(self.path().as_bytes());
+        write!(f, "Request({} {path})", self.method.as_str())
     }
 }
 

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
+use super::Refusal;
+use super::host::Authority;
 use super::query::{Parameter, parameters, triplet};
-use super::{Authority, Refusal};
 
 /// The topic that a target names: its path, decoded once, and what the rule keeps of its query, as sent.
 ///
