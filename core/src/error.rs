@@ -103,4 +103,3 @@ impl From<OptionsError> for Error {
         Error::Options(error)
     }
 }
-

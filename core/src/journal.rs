@@ -58,15 +58,37 @@ impl Recorder {
 
 #[allow(unused_variables)]
 impl Engine for Recorder {
-    fn apply(&mut self, now: Time, input: Input<'_>) -> Result<Reply, Error> { todo!() }
-    fn pump(&mut self, budget: u32, sink: &mut dyn Sink) -> Pumped { todo!() }
-    fn poll_action(&mut self) -> Option<Action> { todo!() }
-    fn poll_timeout(&self) -> Option<Time> { todo!() }
-    fn now(&self) -> Time { todo!() }
-    fn interest(&self, topic: &str) -> Option<Interest> { todo!() }
-    fn is_live(&self, id: SubscriberId) -> bool { todo!() }
-    fn asked(&self) -> u64 { todo!() }
-    fn is_terminated(&self) -> bool { todo!() }
-    fn stats(&self) -> Stats { todo!() }
-    fn digest(&self) -> u64 { todo!() }
+    fn apply(&mut self, now: Time, input: Input<'_>) -> Result<Reply, Error> {
+        todo!()
+    }
+    fn pump(&mut self, budget: u32, sink: &mut dyn Sink) -> Pumped {
+        todo!()
+    }
+    fn poll_action(&mut self) -> Option<Action> {
+        todo!()
+    }
+    fn poll_timeout(&self) -> Option<Time> {
+        todo!()
+    }
+    fn now(&self) -> Time {
+        todo!()
+    }
+    fn interest(&self, topic: &str) -> Option<Interest> {
+        todo!()
+    }
+    fn is_live(&self, id: SubscriberId) -> bool {
+        todo!()
+    }
+    fn asked(&self) -> u64 {
+        todo!()
+    }
+    fn is_terminated(&self) -> bool {
+        todo!()
+    }
+    fn stats(&self) -> Stats {
+        todo!()
+    }
+    fn digest(&self) -> u64 {
+        todo!()
+    }
 }

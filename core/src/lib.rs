@@ -10,25 +10,30 @@ mod frame;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
+mod index;
 mod input;
 pub mod journal;
+mod list;
+mod log;
 mod name;
 mod options;
+mod run;
 mod state;
 mod stats;
+mod subscriber;
 mod time;
+mod topic;
+mod wheel;
 
-pub use action::{
-    Action, Answer, CloseReason, Control, Ending, Pumped, Run, Sink, StopReason,
-};
+pub use action::{Action, Answer, CloseReason, Control, Ending, Pumped, Run, Sink, StopReason};
 pub use config::{Config, ConfigError};
 pub use engine::Engine;
 pub use error::{Bound, Error};
 pub use frame::{Event, EventError, Frame};
 pub use id::{Epoch, EventId, SourceToken, SubscriberId};
 pub use input::{
-    CloseHow, Heartbeat, Input, Interest, Join, Next, PollOutcome, Published, Pulled, Reply, Report,
-    Room, ShutdownCause, Socket, SourceEnd, Start, Subscribe, Via,
+    CloseHow, Heartbeat, Input, Interest, Join, Next, PollOutcome, Published, Pulled, Reply,
+    Report, Room, ShutdownCause, Socket, SourceEnd, Start, Subscribe, Via,
 };
 pub use name::{Name, NameError};
 pub use options::{OptionsError, Slow, SourceKind, TopicOptions};

@@ -1,65 +1,243 @@
 //! The machine.
+//!
+//! Inputs mark what is dirty (`open`, `publish`, `source`, `report`, `ending`); outputs are derived
+//! when they are pulled (`pump`, which calls `timers`, `settle` and `turn`).
 
+mod check;
+mod compose;
+mod digest;
+mod ending;
+mod keys;
+mod open;
+mod publish;
+mod pump;
+mod report;
+mod settle;
+mod source;
+mod subscribe;
+mod timers;
+mod turn;
+
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
-use bytes::Bytes;
-use core::time::Duration;
+
+use slab::Slab;
 
 use crate::action::{Action, Pumped, Sink};
 use crate::config::{Config, ConfigError};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::frame::Frame;
-use crate::id::{SourceToken, SubscriberId};
-use crate::input::{
-    CloseHow, Input, Interest, Next, PollOutcome, Published, Pulled, Reply, Report, Room,
-    ShutdownCause, SourceEnd, Subscribe,
-};
-use crate::name::Name;
+use crate::id::SubscriberId;
+use crate::index::Index;
+use crate::input::{Input, Interest, Reply, ShutdownCause};
+use crate::list::{Link, Links, List};
 use crate::options::TopicOptions;
+use crate::run::Runs;
 use crate::stats::Stats;
-use crate::time::Time;
+use crate::subscriber::Subscribers;
+use crate::time::{Time, nanos};
+use crate::topic::Topic;
+use crate::wheel::Wheel;
+use compose::Gathered;
+use keys::Keys;
+use timers::Timer;
 
-/// The machine.
+/// Topics, subscribers, sources and deadlines of one service, as a pure state machine.
+///
+/// It does no IO and owns no clock, thread or randomness. Feed it inputs, each with the current
+/// time; then [`pump`](Self::pump) until it is idle, execute the actions, and call
+/// [`handle_timeout`](Self::handle_timeout) no later than [`poll_timeout`](Self::poll_timeout) says.
+/// The same calls give the same actions, byte for byte.
+///
+/// - Time is only an argument; a `now` older than the last one counts as the last one.
+/// - Inputs never emit: they mark what is dirty, and actions are computed when they are pulled.
+///   Nothing grows with output that is not pulled.
+/// - Calls may come in any order. A dead id or token is [`Error::Stale`]. An `Err` leaves the machine
+///   as it was, its clock included (one exception: [`Error::Wait`] remembers that room is wanted).
+/// - No call panics, whatever its arguments.
+///
+/// ```
+/// use std::time::Duration;
+/// use sse_state::{Action, Config, Control, Epoch, Event, Name, Report, Room, Socket, SseState,
+///     Subscribe, Time, Via};
+///
+/// let mut state = SseState::new(Config::new(Epoch(1))).unwrap();
+/// let now = Time::ZERO;
+/// let id = state.accept(now).unwrap();
+/// let topic = Name::new("/load").unwrap();
+/// state.subscribe(now, &Subscribe::new(Via::Connection(id), topic)).unwrap();
+/// let event = Event::new("0.7").encode().unwrap();
+/// assert_eq!(state.publish(now, "/load", event, Room::Evict).unwrap().streams, 1);
+///
+/// let Some(Action::Write { run, .. }) = state.poll_action() else { panic!() };
+/// assert!(run.ends_with(b"data: 0.7\n\n"));
+/// // … write it, then say what became of it:
+/// state.report(now, &[Report { id, bytes: run.len() as u32, socket: Socket::Ready }]);
+/// assert_eq!(state.poll_action(), None);
+/// assert!(state.poll_timeout().unwrap() <= now + Duration::from_secs(15 + 1));
+/// ```
 #[derive(Clone)]
-pub struct SseState {}
+pub struct SseState {
+    config: Config,
+    /// The greatest time seen, and the wheel's tick of it.
+    now: Time,
+    tick: u64,
+    /// Frames appended so far: the seq of the last one.
+    seq: u64,
+    /// Sources started so far.
+    starts: u64,
 
-#[allow(missing_docs, clippy::missing_errors_doc, unused_variables)]
+    subs: Subscribers,
+    topics: Slab<Topic>,
+    names: Index,
+    keys: Keys,
+    runs: Runs,
+    /// Spans gathered in this pump.
+    gathered: Gathered,
+    wheel: Wheel,
+    timers: BTreeSet<(Time, Timer)>,
+
+    /// Connections without a complete head, oldest first.
+    openings: List,
+    /// Ended streams whose peer is to go, oldest first.
+    finishing: List,
+    /// Connections for which a finish or close waits to be pulled.
+    control: List,
+    /// Topics whose life is to be settled.
+    unsettled: List,
+    /// Rounds of topics and turns of single subscribers.
+    data: List,
+    /// Polls that are due, longest-waiting first.
+    polls_waiting: BTreeSet<(Time, u32)>,
+    /// The next slots to be visited, if all are to be.
+    sweep_subs: Option<u32>,
+    sweep_topics: Option<u32>,
+    shutdown: Option<Shutdown>,
+
+    held: Counts,
+    logs_bytes: u64,
+    stats: Stats,
+    default_options: Arc<TopicOptions>,
+}
+
+/// A shutdown that has begun.
+#[derive(Clone, Copy, Debug)]
+struct Shutdown {
+    cause: ShutdownCause,
+    until: Time,
+    /// Grace is over.
+    over: bool,
+}
+
+/// What is counted against a bound.
+#[derive(Clone, Copy, Default, Debug)]
+struct Counts {
+    openings: u32,
+    heads_bytes: u64,
+    deciding: u32,
+    bodies_bytes: u64,
+    streams: u32,
+    finishing: u32,
+    by_request: u32,
+    sources: u32,
+    polls: u32,
+}
+
 impl SseState {
-    pub fn new(config: Config) -> Result<SseState, ConfigError> { todo!() }
-    pub fn declare(&mut self, now: Time, topic: &Name, options: Arc<TopicOptions>) -> Result<(), Error> { todo!() }
-    pub fn accept(&mut self, now: Time) -> Result<SubscriberId, Error> { todo!() }
-    pub fn head_held(&mut self, now: Time, id: SubscriberId, bytes: u32) -> Result<(), Error> { todo!() }
-    pub fn head_done(&mut self, now: Time, id: SubscriberId) -> Result<(), Error> { todo!() }
-    pub fn body(&mut self, now: Time, id: SubscriberId, bytes: u32) -> Result<(), Error> { todo!() }
-    pub fn answer(&mut self, now: Time, id: SubscriberId, bytes: Bytes) -> Result<(), Error> { todo!() }
-    pub fn subscribe(&mut self, now: Time, subscribe: &Subscribe) -> Result<SubscriberId, Error> { todo!() }
-    pub fn publish(&mut self, now: Time, topic: &str, frame: Frame, room: Room) -> Result<Published, Error> { todo!() }
-    pub fn close(&mut self, now: Time, id: SubscriberId, how: CloseHow) -> Result<(), Error> { todo!() }
-    pub fn close_key(&mut self, now: Time, key: &Name) -> Result<u32, Error> { todo!() }
-    pub fn peer_gone(&mut self, now: Time, id: SubscriberId) -> Result<(), Error> { todo!() }
-    pub fn stop_source(&mut self, now: Time, topic: &str) -> Result<(), Error> { todo!() }
-    pub fn poll_result(&mut self, now: Time, token: SourceToken, number: u64, outcome: PollOutcome, next: Next) -> Result<Published, Error> { todo!() }
-    pub fn feed(&mut self, now: Time, token: SourceToken, frame: Frame, room: Room) -> Result<Published, Error> { todo!() }
-    pub fn source_ended(&mut self, now: Time, token: SourceToken, end: SourceEnd) -> Result<(), Error> { todo!() }
-    pub fn report(&mut self, now: Time, reports: &[Report]) -> u32 { todo!() }
-    pub fn writable(&mut self, now: Time, id: SubscriberId) -> Result<(), Error> { todo!() }
-    pub fn pull(&mut self, now: Time, id: SubscriberId) -> Result<Pulled, Error> { todo!() }
-    pub fn handle_timeout(&mut self, now: Time) { todo!() }
-    pub fn shutdown(&mut self, now: Time, grace: Option<Duration>, cause: ShutdownCause) { todo!() }
-    pub fn pump(&mut self, budget: u32, sink: &mut (impl Sink + ?Sized)) -> Pumped { todo!() }
-    pub fn poll_action(&mut self) -> Option<Action> { todo!() }
-    pub fn poll_timeout(&self) -> Option<Time> { todo!() }
-    pub fn config(&self) -> &Config { todo!() }
-    pub fn now(&self) -> Time { todo!() }
-    pub fn interest(&self, topic: &str) -> Option<Interest> { todo!() }
-    pub fn is_live(&self, id: SubscriberId) -> bool { todo!() }
-    pub fn asked(&self) -> u64 { todo!() }
-    pub fn is_terminated(&self) -> bool { todo!() }
-    pub fn stats(&self) -> Stats { todo!() }
-    #[doc(hidden)]
-    pub fn digest(&self) -> u64 { todo!() }
-    #[doc(hidden)]
-    pub fn check_invariants(&self) { todo!() }
+    /// A machine with these bounds, at [`Time::ZERO`].
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the field that cannot be used.
+    pub fn new(config: Config) -> Result<SseState, ConfigError> {
+        let config = config.checked()?;
+        let shortest = nanos(config.heartbeat.min(config.write_timeout));
+        Ok(SseState {
+            now: Time::ZERO,
+            tick: 0,
+            seq: 0,
+            starts: 0,
+            subs: Subscribers::new(config.generations),
+            topics: Slab::new(),
+            names: Index::new(config.hash_key),
+            keys: Keys::new(config.hash_key),
+            runs: Runs::new(),
+            gathered: Gathered::default(),
+            wheel: Wheel::new((shortest / GRANULES_PER_HEARTBEAT).max(1)),
+            timers: BTreeSet::new(),
+            openings: List::EMPTY,
+            finishing: List::EMPTY,
+            control: List::EMPTY,
+            unsettled: List::EMPTY,
+            data: List::EMPTY,
+            polls_waiting: BTreeSet::new(),
+            sweep_subs: None,
+            sweep_topics: None,
+            shutdown: None,
+            held: Counts::default(),
+            logs_bytes: 0,
+            stats: Stats::default(),
+            default_options: Arc::new(TopicOptions::default()),
+            config,
+        })
+    }
+
+    /// The bounds it was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The greatest time seen.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// What is known of a topic; `None` if there is none. Takes one look-up, changes nothing, and is
+    /// how a publisher finds out that nobody wants what it would have to encode.
+    pub fn interest(&self, topic: &str) -> Option<Interest> {
+        let topic = &self.topics[self.topic(topic)? as usize];
+        Some(Interest {
+            streams: topic.members(),
+            kept: topic.keeps(),
+            source: topic.has_source(),
+        })
+    }
+
+    /// True while the id names a connection.
+    pub fn is_live(&self, id: SubscriberId) -> bool {
+        self.subs.find(id).is_some()
+    }
+
+    /// How often [`close_key`](Self::close_key) was called: the mark that the decision on a mounted
+    /// stream takes when it begins, see [`Via::Mounted`](crate::Via::Mounted).
+    pub fn asked(&self) -> u64 {
+        self.keys.asked()
+    }
+
+    /// True once a shutdown is complete: nothing lives, and nothing is left to pull. It stays so.
+    pub fn is_terminated(&self) -> bool {
+        self.shutdown.is_some()
+            && self.subs.live() == 0
+            && self.held.sources == 0
+            && self.sweep_subs.is_none()
+            && self.sweep_topics.is_none()
+            && self.unsettled.is_empty()
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            openings: self.held.openings,
+            deciding: self.held.deciding,
+            streams: self.held.streams,
+            finishing: self.held.finishing,
+            topics: self.topics.len() as u32,
+            sources: self.held.sources,
+            polls_in_flight: self.held.polls,
+            logs_bytes: self.logs_bytes,
+            held_bytes: self.runs.bytes(),
+            ..self.stats
+        }
+    }
 
     /// Feeds one input; calls the method that it names.
     ///
@@ -75,14 +253,19 @@ impl SseState {
             Input::Body { id, bytes } => self.body(now, id, bytes).map(|()| Done),
             Input::Answer { id, bytes } => self.answer(now, id, bytes).map(|()| Done),
             Input::Subscribe(subscribe) => self.subscribe(now, &subscribe).map(Id),
-            Input::Publish { topic, frame, room } => self
-                .publish(now, &topic, frame, room)
-                .map(Reply::Published),
+            Input::Publish { topic, frame, room } => {
+                self.publish(now, &topic, frame, room).map(Reply::Published)
+            }
             Input::Close { id, how } => self.close(now, id, how).map(|()| Done),
             Input::CloseKey { key } => self.close_key(now, &key).map(Closing),
             Input::PeerGone { id } => self.peer_gone(now, id).map(|()| Done),
             Input::StopSource { topic } => self.stop_source(now, &topic).map(|()| Done),
-            Input::PollResult { token, number, outcome, next } => self
+            Input::PollResult {
+                token,
+                number,
+                outcome,
+                next,
+            } => self
                 .poll_result(now, token, number, outcome, next)
                 .map(Reply::Published),
             Input::Feed { token, frame, room } => {
@@ -103,6 +286,81 @@ impl SseState {
                 Ok(Done)
             }
         }
+    }
+
+    /// Moves the clock; it never goes back.
+    fn clock(&mut self, now: Time) {
+        if now > self.now {
+            self.now = now;
+            self.tick = self.wheel.tick(now);
+        }
+    }
+
+    /// The slot of a topic.
+    fn topic(&self, name: &str) -> Option<u32> {
+        self.names
+            .find(name, |slot| self.topics[slot as usize].name.as_str())
+    }
+
+    /// The slot of a live id.
+    fn find(&mut self, id: SubscriberId) -> Result<u32, Error> {
+        match self.subs.find(id) {
+            Some(slot) => Ok(slot),
+            None if self.is_terminated() => self.refuse(Error::ShuttingDown),
+            None => self.refuse(Error::Stale),
+        }
+    }
+
+    /// Refuses a call, and counts it; the counters are no part of the state.
+    fn refuse<T>(&mut self, error: Error) -> Result<T, Error> {
+        let count = match error {
+            Error::Stale => &mut self.stats.stale,
+            Error::ShuttingDown => &mut self.stats.refused_shutdown,
+            Error::Full(_) => &mut self.stats.refused_full,
+            Error::Conflict => &mut self.stats.refused_conflict,
+            Error::Wait => &mut self.stats.waited,
+            _ => return Err(error),
+        };
+        *count += 1;
+        Err(error)
+    }
+
+    /// Refuses what a machine that is shutting down does not take.
+    fn open_for_business(&mut self) -> Result<(), Error> {
+        if self.shutdown.is_some() {
+            return self.refuse(Error::ShuttingDown);
+        }
+        Ok(())
+    }
+
+    /// A number that is spread over connections and stays the same for each.
+    fn spread(&self, slot: u32, salt: u64) -> u64 {
+        let generation = self.subs.at(slot).generation;
+        mix(self.config.seed
+            ^ salt.rotate_left(48)
+            ^ (u64::from(generation) << 32 | u64::from(slot)))
+    }
+
+    /// Appends a connection or topic to the queue of data.
+    fn queue(&mut self, node: u32) {
+        self.data.push_back(
+            &mut Nodes {
+                subs: &mut self.subs,
+                topics: &mut self.topics,
+            },
+            node,
+        );
+    }
+
+    /// Takes one out of the queue of data.
+    fn unqueue(&mut self, node: u32) {
+        self.data.remove(
+            &mut Nodes {
+                subs: &mut self.subs,
+                topics: &mut self.topics,
+            },
+            node,
+        );
     }
 }
 
@@ -151,3 +409,34 @@ impl Engine for SseState {
         SseState::digest(self)
     }
 }
+
+/// The queue of data holds slots of connections, and of topics with this bit.
+const TOPIC: u32 = 1 << 31;
+
+/// The links of the queue of data.
+struct Nodes<'a> {
+    subs: &'a mut Subscribers,
+    topics: &'a mut Slab<Topic>,
+}
+
+impl Links for Nodes<'_> {
+    fn link(&mut self, member: u32) -> &mut Link {
+        if member & TOPIC == 0 {
+            self.subs.link(member)
+        } else {
+            &mut self.topics[(member & !TOPIC) as usize].turn
+        }
+    }
+}
+
+/// A finalizer with full avalanche (the one of SplitMix64), so that neighbouring slots are spread.
+fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+/// A granule is less than a hundredth of a heartbeat: late enough to be cheap, early enough not to
+/// be noticed; and 256 buckets hold two heartbeats.
+const GRANULES_PER_HEARTBEAT: u64 = 112;

@@ -1,0 +1,126 @@
+//! Every topic's bounded ring of frames.
+
+use alloc::collections::VecDeque;
+
+use crate::frame::Sealed;
+use crate::list::NIL;
+
+/// One frame in its log.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Its place in the order of all publishes.
+    pub(crate) seq: u64,
+    pub(crate) frame: Sealed,
+    /// The run that lends it, while somebody holds it; so that it is held once.
+    pub(crate) run: u32,
+}
+
+/// Frames with dense ordinals. Publish pushes and evicts; it never looks at subscribers.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    entries: VecDeque<Entry>,
+    /// Ordinal of the oldest frame held, or of the next one.
+    first: u64,
+    /// Bytes of all frames held.
+    bytes: u64,
+    /// Every frame of this topic with a greater seq is held: the seq of the last one evicted, or
+    /// the counter when the topic was made.
+    pub(crate) floor: u64,
+}
+
+impl Log {
+    pub(crate) fn new(floor: u64) -> Log {
+        Log {
+            entries: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            floor,
+        }
+    }
+
+    /// Ordinal of the oldest frame held.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Ordinal of the next frame.
+    pub(crate) fn head(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn get(&self, ordinal: u64) -> Option<&Entry> {
+        let place = ordinal.checked_sub(self.first)?;
+        self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    pub(crate) fn get_mut(&mut self, ordinal: u64) -> Option<&mut Entry> {
+        let place = ordinal.checked_sub(self.first)?;
+        self.entries.get_mut(usize::try_from(place).ok()?)
+    }
+
+    pub(crate) fn newest(&self) -> Option<&Entry> {
+        self.entries.back()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    /// Ordinal of the first frame held whose seq is greater.
+    pub(crate) fn after(&self, seq: u64) -> u64 {
+        self.first + self.entries.partition_point(|entry| entry.seq <= seq) as u64
+    }
+
+    pub(crate) fn push(&mut self, seq: u64, frame: Sealed) {
+        self.bytes += frame.bytes.len() as u64;
+        self.entries.push_back(Entry {
+            seq,
+            frame,
+            run: NIL,
+        });
+    }
+
+    /// How many of the oldest frames must go, and their bytes, so that one of `size` fits into
+    /// `frames` and `bytes`; the new one always fits alone.
+    pub(crate) fn surplus(&self, size: u64, frames: u32, bytes: u64) -> (u32, u64) {
+        let (mut count, mut freed) = (0, 0);
+        for entry in &self.entries {
+            let left = self.len() - count;
+            if left < frames && self.bytes - freed + size <= bytes {
+                break;
+            }
+            count += 1;
+            freed += entry.frame.bytes.len() as u64;
+        }
+        (count, freed)
+    }
+
+    /// Drops the oldest frame.
+    pub(crate) fn evict(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.first += 1;
+            self.bytes -= entry.frame.bytes.len() as u64;
+            self.floor = entry.seq;
+        }
+    }
+
+    /// Drops everything and its memory.
+    pub(crate) fn clear(&mut self) {
+        while !self.entries.is_empty() {
+            self.evict();
+        }
+        self.entries = VecDeque::new();
+    }
+}

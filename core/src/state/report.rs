@@ -1,0 +1,95 @@
+//! What became of runs that were taken in flight, and of sockets that were blocked.
+
+use super::SseState;
+use super::turn::settle;
+use crate::error::Error;
+use crate::id::SubscriberId;
+use crate::input::{Report, Socket};
+use crate::list::NIL;
+use crate::subscriber::{BEGUN, BLOCKED, IN_FLIGHT, WRITABLE};
+use crate::time::Time;
+
+impl SseState {
+    /// Tells what became of runs that were taken in flight, in one batch. A report is due exactly once
+    /// for each; one for an id that is dead or has nothing in flight changes nothing. Tells how many
+    /// of those there were. More bytes than were lent count as all of them.
+    pub fn report(&mut self, now: Time, reports: &[Report]) -> u32 {
+        self.clock(now);
+        let mut stale = 0;
+        for report in reports {
+            match self.subs.find(report.id) {
+                Some(slot) if self.subs.at(slot).has(IN_FLIGHT) => self.reported(slot, report),
+                _ => stale += 1,
+            }
+        }
+        self.stats.stale += u64::from(stale);
+        stale
+    }
+
+    fn reported(&mut self, slot: u32, report: &Report) {
+        if report.socket == Socket::Gone {
+            return self.gone(slot);
+        }
+        let sub = self.subs.at_mut(slot);
+        sub.clear(IN_FLIGHT);
+        let writable = sub.has(WRITABLE);
+        sub.clear(WRITABLE);
+        let lent = sub.end - sub.off;
+        let bytes = report.bytes.min(lent);
+        let whole = bytes == lent;
+        // A socket that took everything is tried again before it is believed to be blocked.
+        if report.socket == Socket::Blocked && !writable && !whole {
+            sub.set(BLOCKED);
+        }
+        if sub.has(BEGUN) {
+            self.progress(slot, bytes, whole);
+            self.rest_accepted(slot, bytes);
+        } else if sub.run != NIL {
+            self.progress(slot, bytes, whole);
+            let run = sub_run(self.subs.at_mut(slot));
+            let left = match self.runs.get(run) {
+                Some(held) => {
+                    let size = held.bytes.len() as u32;
+                    let sub = self.subs.at_mut(slot);
+                    settle(sub, &held.pieces, size, bytes, &mut self.stats)
+                }
+                None => None,
+            };
+            match left {
+                Some((off, end)) => {
+                    let sub = self.subs.at_mut(slot);
+                    sub.run = run;
+                    sub.off = off;
+                    sub.end = end;
+                    sub.set(BEGUN);
+                }
+                None => self.release(run),
+            }
+            self.moved(slot);
+        }
+        self.advance(slot);
+    }
+
+    /// The socket takes bytes again. One that arrives while a run is in flight is remembered; one
+    /// too many changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Stale`].
+    pub fn writable(&mut self, now: Time, id: SubscriberId) -> Result<(), Error> {
+        let slot = self.find(id)?;
+        self.clock(now);
+        let sub = self.subs.at_mut(slot);
+        if sub.has(IN_FLIGHT) {
+            sub.set(WRITABLE);
+        } else if sub.has(BLOCKED) {
+            sub.clear(BLOCKED);
+            self.advance(slot);
+        }
+        Ok(())
+    }
+}
+
+/// Takes the run out of a subscriber.
+fn sub_run(sub: &mut crate::subscriber::Sub) -> u32 {
+    core::mem::replace(&mut sub.run, NIL)
+}

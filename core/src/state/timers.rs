@@ -1,0 +1,220 @@
+//! Deadlines: the wheel for connections, one ordered map for what is exact.
+
+use super::SseState;
+use super::subscribe::SALT_HEARTBEAT;
+use crate::action::{CloseReason, Ending};
+use crate::subscriber::{BEAT, How, LIFETIME, Phase, RUNS_OUT, SHORT, Sub, Where};
+use crate::time::{Time, nanos};
+use crate::topic::{Poll, Source};
+use core::time::Duration;
+
+/// A deadline that is exact.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Timer {
+    /// Of a publish body.
+    Body(u32),
+    /// When the source of a topic without members is stopped.
+    Linger(u32),
+    /// When the log of a topic without members is dropped.
+    Retained(u32),
+    /// When a poll is due, or has failed.
+    Poll(u32),
+    /// When the member that a publisher waits for is patient no more.
+    Room(u32),
+    /// When a shutdown's time is over.
+    Grace,
+}
+
+impl SseState {
+    /// Time has passed. Deadlines up to `now` fire at the next pump; early and spurious calls change
+    /// nothing, and a late one fires everything once.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.clock(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due. While work is queued that is now;
+    /// otherwise at most one granule (1/112 of a heartbeat) after the least deadline. It may be
+    /// early, at most once per subscriber and heartbeat. `None`: nothing waits for time.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        if self.is_terminated() {
+            return None;
+        }
+        if self.has_work() {
+            return Some(self.now);
+        }
+        let exact = self.timers.first().map(|&(at, _)| at);
+        match (self.wheel.next_time(), exact) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(super) fn set_timer(&mut self, timer: Timer, old: Option<Time>, new: Option<Time>) {
+        if let Some(at) = old {
+            self.timers.remove(&(at, timer));
+        }
+        if let Some(at) = new {
+            self.timers.insert((at, timer));
+        }
+    }
+
+    pub(super) fn timer_due(&self) -> bool {
+        self.wheel.is_due(self.tick) || self.timers.first().is_some_and(|&(at, _)| at <= self.now)
+    }
+
+    /// Fires one deadline that has come; false if none has.
+    pub(super) fn fire(&mut self) -> bool {
+        if let Some(&(at, timer)) = self.timers.first()
+            && at <= self.now
+        {
+            self.timers.pop_first();
+            self.fire_exact(timer);
+            return true;
+        }
+        match self.wheel.pop(&mut self.subs, self.tick) {
+            Some(slot) => {
+                self.fire_sub(slot);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn fire_exact(&mut self, timer: Timer) {
+        match timer {
+            Timer::Body(slot) => self.doom(slot, CloseReason::BodyTimeout, Ending::Cut),
+            Timer::Linger(slot) => {
+                self.topics[slot as usize].linger = None;
+                self.unsettle(slot);
+            }
+            Timer::Retained(slot) => {
+                self.topics[slot as usize].retained = None;
+                self.unsettle(slot);
+            }
+            Timer::Room(slot) => {
+                if let Some(wanted) = &mut self.topics[slot as usize].room {
+                    wanted.until = None;
+                }
+                self.unsettle(slot);
+            }
+            Timer::Poll(slot) => self.fire_poll(slot),
+            Timer::Grace => {
+                if let Some(shutdown) = &mut self.shutdown {
+                    shutdown.over = true;
+                }
+                self.sweep_subs = Some(0);
+            }
+        }
+    }
+
+    fn fire_poll(&mut self, slot: u32) {
+        let Source::Running(running) = self.topics[slot as usize].source else {
+            return;
+        };
+        match running.poll {
+            Poll::At(at) => self.set_poll(slot, Poll::Waiting(at)),
+            Poll::InFlight(_) => {
+                self.stats.polls_failed += 1;
+                self.next_poll(slot);
+            }
+            Poll::Never | Poll::Waiting(_) => {}
+        }
+    }
+
+    /// A connection's entry came up: whatever is really due happens, and the entry goes back.
+    fn fire_sub(&mut self, slot: u32) {
+        let sub = self.subs.at(slot);
+        let now = self.now;
+        let ended = sub.until <= now;
+        let stalled = sub.waits() && self.stalled_at(sub) <= now;
+        match sub.phase {
+            Phase::Head | Phase::Deciding if ended => {
+                return self.doom(slot, CloseReason::HeadTimeout, Ending::Cut);
+            }
+            Phase::Streaming if ended => return self.end_life(slot),
+            Phase::Ending if ended && sub.has(RUNS_OUT) => {
+                let reason = sub.reason;
+                return self.begin_ending(slot, How::Stop, reason);
+            }
+            Phase::Streaming if stalled => {
+                return self.doom(slot, CloseReason::Stalled, Ending::Cut);
+            }
+            Phase::Streaming if self.beat_at(slot, sub) <= now => self.beat(slot),
+            // Time alone does not end one that could write and was not pumped.
+            Phase::Ending if stalled || (ended && sub.waits()) => {
+                return self.doom(slot, CloseReason::Stalled, Ending::Cut);
+            }
+            Phase::Finishing if ended => {
+                let reason = sub.reason;
+                return self.doom(slot, reason, Ending::Orderly);
+            }
+            _ => {}
+        }
+        self.rewheel(slot);
+    }
+
+    /// Its grant or its life is over.
+    fn end_life(&mut self, slot: u32) {
+        let sub = self.subs.at(slot);
+        let (how, reason) = match (sub.has(LIFETIME), sub.has(SHORT)) {
+            (true, false) => (How::Drain, CloseReason::Lifetime),
+            (true, true) => (How::Stop, CloseReason::Lifetime),
+            (false, _) => (How::Stop, CloseReason::Expired),
+        };
+        self.begin_ending(slot, how, reason);
+    }
+
+    /// A heartbeat is due. If nothing can be written now the stall clock runs from here at the latest.
+    fn beat(&mut self, slot: u32) {
+        let now = self.now;
+        let sub = self.subs.at_mut(slot);
+        sub.set(BEAT);
+        if sub.waits() {
+            sub.stall = sub.stall.min(now);
+        } else if sub.list == Where::Nowhere && self.is_idle(slot) {
+            // Whoever has a turn coming keeps its place.
+            self.advance(slot);
+        }
+    }
+
+    /// Puts a connection's entry where its next deadline is.
+    pub(super) fn rewheel(&mut self, slot: u32) {
+        let sub = self.subs.at(slot);
+        let patience = nanos(self.config.write_timeout);
+        let (deadline, span) = match sub.phase {
+            Phase::Head | Phase::Deciding | Phase::Finishing => (sub.until, u64::MAX),
+            Phase::Streaming => {
+                let span = match sub.heartbeat {
+                    0 => patience,
+                    beat => patience.min(beat),
+                };
+                let stall = self.stalled_at(sub);
+                (sub.until.min(stall).min(self.beat_at(slot, sub)), span)
+            }
+            Phase::Ending => (sub.until.min(self.stalled_at(sub)), patience),
+            _ => return self.wheel.remove(&mut self.subs, slot),
+        };
+        // A stall that begins later than now is still met.
+        let at = deadline.min(self.now + Duration::from_nanos(span));
+        self.wheel.remove(&mut self.subs, slot);
+        self.wheel.insert(&mut self.subs, slot, at);
+    }
+
+    /// When it has stalled, if it goes on waiting.
+    pub(super) fn stalled_at(&self, sub: &Sub) -> Time {
+        match sub.stall {
+            Time::MAX => Time::MAX,
+            stall => stall + self.config.write_timeout,
+        }
+    }
+
+    /// When its next heartbeat is due: after seven eighths to the whole of its interval of silence.
+    pub(super) fn beat_at(&self, slot: u32, sub: &Sub) -> Time {
+        if sub.heartbeat == 0 || sub.has(BEAT) {
+            return Time::MAX;
+        }
+        let share = self.spread(slot, SALT_HEARTBEAT) >> 32;
+        let less = (u128::from(sub.heartbeat / 8) * u128::from(share)) >> 32;
+        sub.last + Duration::from_nanos(sub.heartbeat - less as u64)
+    }
+}

@@ -1,0 +1,136 @@
+//! The subscribers' timer wheel.
+
+use crate::list::NIL;
+use crate::subscriber::Subscribers;
+use crate::time::Time;
+
+/// One entry per connection, in one of 256 buckets of one granule each. An entry is never later than
+/// the deadline that it stands for, rounded up to a granule; it may be earlier, since writes and
+/// publishes do not touch it. Whoever takes it out looks at the real deadline and puts it back.
+#[derive(Clone, Debug)]
+pub(crate) struct Wheel {
+    heads: [u32; BUCKETS],
+    occupied: [u64; BUCKETS / 64],
+    /// Every tick up to this one has been taken out.
+    done: u64,
+    granule: u64,
+}
+
+impl Wheel {
+    pub(crate) fn new(granule: u64) -> Wheel {
+        Wheel {
+            heads: [NIL; BUCKETS],
+            occupied: [0; BUCKETS / 64],
+            done: 0,
+            granule,
+        }
+    }
+
+    /// The tick that has begun at this time.
+    pub(crate) fn tick(&self, now: Time) -> u64 {
+        now.as_nanos() / self.granule
+    }
+
+    /// Puts in an entry that is not in; after `done`, and within the span.
+    pub(crate) fn insert(&mut self, subs: &mut Subscribers, slot: u32, deadline: Time) {
+        let tick = deadline
+            .as_nanos()
+            .div_ceil(self.granule)
+            .clamp(self.done + 1, self.done + BUCKETS as u64 - 1);
+        let bucket = tick as usize % BUCKETS;
+        let head = self.heads[bucket];
+        let sub = subs.at_mut(slot);
+        sub.bucket = bucket as u16;
+        sub.later = head;
+        sub.earlier = NIL;
+        if head != NIL {
+            subs.at_mut(head).earlier = slot;
+        }
+        self.heads[bucket] = slot;
+        self.occupied[bucket / 64] |= 1 << (bucket % 64);
+    }
+
+    /// Takes out an entry, if it is in.
+    pub(crate) fn remove(&mut self, subs: &mut Subscribers, slot: u32) {
+        let sub = subs.at_mut(slot);
+        let (bucket, earlier, later) = (usize::from(sub.bucket), sub.earlier, sub.later);
+        if bucket >= BUCKETS {
+            return;
+        }
+        sub.bucket = OUT;
+        if later != NIL {
+            subs.at_mut(later).earlier = earlier;
+        }
+        if earlier != NIL {
+            subs.at_mut(earlier).later = later;
+            return;
+        }
+        self.heads[bucket] = later;
+        if later == NIL {
+            self.occupied[bucket / 64] &= !(1 << (bucket % 64));
+        }
+    }
+
+    /// Takes out one entry whose tick has come, or `None` if none has.
+    pub(crate) fn pop(&mut self, subs: &mut Subscribers, tick: u64) -> Option<u32> {
+        // After a jump every bucket has come; each is looked at once.
+        self.done = self.done.max(tick.saturating_sub(BUCKETS as u64));
+        while self.done < tick {
+            let slot = self.heads[(self.done + 1) as usize % BUCKETS];
+            if slot != NIL {
+                self.remove(subs, slot);
+                return Some(slot);
+            }
+            self.done += 1;
+        }
+        None
+    }
+
+    /// True if ticks have come that were not looked at.
+    pub(crate) fn is_due(&self, tick: u64) -> bool {
+        self.done < tick && self.next().is_some_and(|next| next <= tick)
+    }
+
+    /// The time of the next entry.
+    pub(crate) fn next_time(&self) -> Option<Time> {
+        self.next()
+            .map(|tick| Time::from_nanos(tick.saturating_mul(self.granule)))
+    }
+
+    /// The tick of the next entry.
+    fn next(&self) -> Option<u64> {
+        let start = (self.done + 1) as usize % BUCKETS;
+        for words in 0..=self.occupied.len() {
+            let word = (start / 64 + words) % self.occupied.len();
+            let mut bits = self.occupied[word];
+            if words == 0 {
+                bits &= u64::MAX << (start % 64);
+            } else if words == self.occupied.len() {
+                bits &= !(u64::MAX << (start % 64));
+            }
+            if bits != 0 {
+                let bucket = word * 64 + bits.trailing_zeros() as usize;
+                let ahead = (bucket + BUCKETS - start) % BUCKETS;
+                return Some(self.done + 1 + ahead as u64);
+            }
+        }
+        None
+    }
+
+    /// The time by which an entry that is in will be taken out.
+    pub(crate) fn time_of(&self, bucket: u16) -> Option<Time> {
+        if bucket == OUT {
+            return None;
+        }
+        let start = (self.done + 1) as usize % BUCKETS;
+        let ahead = (usize::from(bucket) + BUCKETS - start) % BUCKETS;
+        Some(Time::from_nanos(
+            (self.done + 1 + ahead as u64).saturating_mul(self.granule),
+        ))
+    }
+}
+
+/// Two and a quarter heartbeats at a granule of 1/112: a deadline of one heartbeat always fits.
+const BUCKETS: usize = 256;
+/// The bucket of an entry that is not in.
+pub(crate) const OUT: u16 = u16::MAX;
