@@ -1,7 +1,7 @@
 //! What the tests of the HTTP part share: heads under every split, and a strict reader of answers.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
-use sse_state::http::{Head, HeadLimits, Progress, Refusal, Request};
+use sse_state::http::{Answer, Head, HeadLimits, HttpDate, Progress, Refusal, Request, http_date};
 
 /// How a head ended: everything that can be seen of it, so that two ways of cutting it can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +213,24 @@ impl StrictAnswer {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a body of text")
     }
+}
+
+pub(crate) fn date() -> HttpDate {
+    http_date(784_111_777)
+}
+
+/// The answer as GET gets it; HEAD must get the same fields and no body.
+#[track_caller]
+pub(crate) fn read_answer(answer: &Answer) -> StrictAnswer {
+    let to_get = StrictAnswer::read(&answer.to_bytes(false, &date()), false);
+    let to_head = StrictAnswer::read(&answer.to_bytes(true, &date()), true);
+    assert_eq!(
+        (to_get.status, &to_get.fields),
+        (to_head.status, &to_head.fields)
+    );
+    assert!(to_head.body.is_empty());
+    assert_eq!(to_get.status, answer.status_code());
+    to_get
 }
 
 fn status_line(line: &str) -> u16 {
