@@ -142,7 +142,17 @@ pub struct Run<'a> {
     pub(crate) end: u32,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Lends all of these bytes; for other implementations of [`Engine`](crate::Engine). Bytes past
+    /// 4 GiB are left out: no run is as long.
+    pub fn of(bytes: &'a Bytes) -> Run<'a> {
+        Run {
+            whole: bytes,
+            start: 0,
+            end: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        }
+    }
+
     /// The bytes to write.
     pub fn as_slice(&self) -> &[u8] {
         &self.whole[self.start as usize..self.end as usize]

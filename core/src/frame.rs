@@ -75,10 +75,10 @@ impl<'a> Event<'a> {
         if self.name.starts_with(RESERVED) {
             return Err(EventError::Reserved);
         }
-        if let Some(id) = self.id {
-            if id.is_empty() || id.len() > OWN_ID_BYTES || id.bytes().any(breaks_a_field) {
-                return Err(EventError::Id);
-            }
+        if let Some(id) = self.id
+            && (id.is_empty() || id.len() > OWN_ID_BYTES || id.bytes().any(breaks_a_field))
+        {
+            return Err(EventError::Id);
         }
         let retry = match self.retry {
             Some(retry) => match u32::try_from(retry.as_millis()) {
@@ -191,11 +191,6 @@ impl Sealed {
     /// Everything before the id line.
     pub(crate) fn before_id(&self) -> &[u8] {
         &self.bytes[..self.id_at as usize]
-    }
-
-    /// True if it has an id line.
-    pub(crate) fn has_id(&self) -> bool {
-        self.id_at as usize + 1 < self.bytes.len()
     }
 }
 

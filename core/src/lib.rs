@@ -7,6 +7,7 @@ mod config;
 mod engine;
 mod error;
 mod frame;
+mod hash;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;

@@ -67,10 +67,12 @@ impl List {
         }
     }
 
-    /// The member after this one.
-    pub(crate) fn after(links: &mut impl Links, member: u32) -> Option<u32> {
-        let next = links.link(member).next;
-        (next != NIL).then_some(next)
+    /// The members from first to last, where `link_of` tells the place of each.
+    pub(crate) fn iter(self, link_of: impl Fn(u32) -> Link) -> impl Iterator<Item = u32> {
+        core::iter::successors(self.first(), move |&member| {
+            let next = link_of(member).next;
+            (next != NIL).then_some(next)
+        })
     }
 }
 

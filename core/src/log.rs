@@ -56,10 +56,6 @@ impl Log {
         self.entries.len() as u32
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     pub(crate) fn get(&self, ordinal: u64) -> Option<&Entry> {
         let place = ordinal.checked_sub(self.first)?;
         self.entries.get(usize::try_from(place).ok()?)

@@ -104,10 +104,6 @@ impl Runs {
         self.bytes
     }
 
-    pub(crate) fn len(&self) -> u32 {
-        self.table.len() as u32
-    }
-
     pub(crate) fn refs(&self) -> u64 {
         self.table
             .iter()

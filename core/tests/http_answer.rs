@@ -140,7 +140,7 @@ fn w2_every_refusal_has_its_status_and_a_short_text() {
         (503, &[NoRoom]),
         (505, &[Version]),
     ];
-    let mut texts = std::collections::HashSet::new();
+    let mut texts = std::collections::BTreeSet::new();
     for (status, refusals) in all {
         for refusal in refusals {
             let answer = read(&Answer::refusal(refusal));
@@ -435,4 +435,46 @@ fn w2_answers_do_not_depend_on_the_version_of_the_request() {
             .to_bytes(false, &date())
     };
     assert_eq!(of(&old), of(&new));
+}
+
+#[test]
+fn w3_the_status_line_names_the_status() {
+    for (status, reason) in [
+        (200, "OK"),
+        (201, "Created"),
+        (202, "Accepted"),
+        (204, "No Content"),
+        (301, "Moved Permanently"),
+        (302, "Found"),
+        (303, "See Other"),
+        (304, "Not Modified"),
+        (307, "Temporary Redirect"),
+        (308, "Permanent Redirect"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (409, "Conflict"),
+        (410, "Gone"),
+        (411, "Length Required"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (417, "Expectation Failed"),
+        (421, "Misdirected Request"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (500, "Internal Server Error"),
+        (501, "Not Implemented"),
+        (503, "Service Unavailable"),
+        (505, "HTTP Version Not Supported"),
+        (418, ""),
+    ] {
+        let answer = Answer::status(status, "").expect("a final status");
+        let line = format!("HTTP/1.1 {status} {reason}\r\n");
+        assert!(
+            answer.to_bytes(false, &date()).starts_with(line.as_bytes()),
+            "{line}"
+        );
+    }
 }

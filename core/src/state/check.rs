@@ -1,7 +1,226 @@
-use super::SseState;
+//! White-box invariants, for tests: what must hold between any two calls.
+
+use super::{SseState, TOPIC};
+use crate::list::NIL;
+use crate::subscriber::{BEGUN, BLOCKED, IN_FLIGHT, MOUNTED, Phase, STREAM, WOKEN, Where};
+use crate::time::Time;
+use crate::topic::{Crowd, Poll, Source};
 
 impl SseState {
-    /// Panics if an invariant is broken. For tests.
+    /// Checks every white-box invariant.
+    ///
+    /// # Panics
+    /// If one is broken, with the id of its rule.
     #[doc(hidden)]
-    pub fn check_invariants(&self) {}
+    pub fn check_invariants(&self) {
+        self.check_subs();
+        self.check_topics();
+        self.check_runs();
+        self.check_counts();
+        self.check_lists();
+    }
+
+    fn check_subs(&self) {
+        for slot in 0..self.subs.used() {
+            let sub = self.subs.at(slot);
+            if sub.phase == Phase::Free {
+                assert!(
+                    sub.cursors.is_empty() && sub.run == NIL,
+                    "I3: a dead id holds something"
+                );
+                continue;
+            }
+            let stream = matches!(sub.phase, Phase::Streaming)
+                || (sub.phase == Phase::Ending && sub.has(STREAM));
+            assert_eq!(stream, sub.has(STREAM), "L10: {slot} counts as a stream");
+            assert!(
+                sub.phase != Phase::Streaming || !sub.cursors.is_empty(),
+                "L10: a stream without topics"
+            );
+            assert!(
+                !(sub.has(BLOCKED) && sub.has(IN_FLIGHT)),
+                "B1: blocked and in flight at once"
+            );
+            assert!(
+                !sub.has(BEGUN) || sub.run != NIL && sub.off < sub.end,
+                "B6: begun, but nothing is left"
+            );
+            assert!(
+                !sub.has(WOKEN) || sub.has(MOUNTED),
+                "wake is for the mounted"
+            );
+            let waits = sub.waits();
+            assert!(
+                !waits || sub.list != Where::Data,
+                "H4: one that waits has a turn coming"
+            );
+            for cursor in &sub.cursors {
+                let topic = &self.topics[cursor.topic as usize];
+                let (vector, index) = cursor.place();
+                assert_eq!(
+                    topic.crowds[vector as usize].get(index as usize),
+                    Some(&slot),
+                    "D7: back index of {slot}"
+                );
+                assert!(
+                    cursor.next <= topic.log.head(),
+                    "D4: a cursor past the head"
+                );
+                if vector == topic.vector(Crowd::Idle) {
+                    assert!(!waits, "D5: one that waits stands among the idle");
+                    assert!(
+                        cursor.next == topic.log.head() || topic.again,
+                        "D5: an idle member is not at the head"
+                    );
+                }
+                assert!(
+                    vector != topic.vector(Crowd::Round) || (topic.queued && !waits),
+                    "D8: a round that is not queued"
+                );
+                if vector == topic.vector(Crowd::Behind) && sub.phase == Phase::Streaming {
+                    assert!(
+                        waits || sub.list == Where::Data,
+                        "D5: {slot} is behind, and nothing will change that"
+                    );
+                }
+            }
+            let on_wheel = self.wheel.time_of(sub.bucket).is_some();
+            let timed = matches!(
+                sub.phase,
+                Phase::Head | Phase::Deciding | Phase::Streaming | Phase::Ending | Phase::Finishing
+            );
+            assert_eq!(on_wheel, timed, "T1: {slot} and its deadline");
+        }
+    }
+
+    fn check_topics(&self) {
+        assert_eq!(self.names.len() as usize, self.topics.len(), "L1: names");
+        for (slot, topic) in &self.topics {
+            let slot = slot as u32;
+            assert_eq!(self.topic(topic.name.as_str()), Some(slot), "L1: index");
+            for (vector, members) in topic.crowds.iter().enumerate() {
+                for &member in members {
+                    let sub = self.subs.at(member);
+                    let there = sub
+                        .cursors
+                        .iter()
+                        .any(|cursor| cursor.topic == slot && cursor.place().0 as usize == vector);
+                    assert!(there, "L10: {member} is no member");
+                }
+            }
+            let lives = topic.members() > 0
+                || topic.declared
+                || topic.retained.is_some()
+                || topic.is_active()
+                || topic.linger.is_some()
+                || topic.unsettled;
+            assert!(lives, "L1: {} should be gone", topic.name);
+            assert!(
+                topic.linger.is_none() || (topic.members() == 0 && topic.is_running()),
+                "L4: linger"
+            );
+            assert!(
+                !matches!(topic.source, Source::StartDue | Source::Ended) || topic.members() > 0,
+                "L7: a source that nobody waits for"
+            );
+            if let Source::Running(running) = topic.source {
+                let waiting = self.polls_waiting.iter().any(|&(_, other)| other == slot);
+                let waits = matches!(running.poll, Poll::Waiting(_));
+                assert_eq!(waiting, waits, "L12: waiting polls");
+            }
+            let bytes: u64 = topic
+                .log
+                .iter()
+                .map(|entry| entry.frame.bytes.len() as u64)
+                .sum();
+            assert_eq!(bytes, topic.log.bytes(), "B2: bytes of a log");
+            assert!(
+                topic.log.len() <= topic.options.log_frames.max(1),
+                "B2: frames of a log"
+            );
+            let seqs: alloc::vec::Vec<u64> = topic.log.iter().map(|entry| entry.seq).collect();
+            assert!(seqs.is_sorted(), "D1: seqs rise");
+            assert!(seqs.first().is_none_or(|&first| first > topic.log.floor));
+        }
+    }
+
+    fn check_runs(&self) {
+        let streams = (0..self.subs.used()).filter(|&slot| self.subs.at(slot).run != NIL);
+        let holders = streams.count() as u64 + self.gathered_refs();
+        assert_eq!(self.runs.refs(), holders, "B8: holders of runs");
+        assert!(
+            self.runs.bytes() <= self.config.held_bytes,
+            "B2: {} bytes are held",
+            self.runs.bytes()
+        );
+    }
+
+    fn check_counts(&self) {
+        let count = |phase: Phase| {
+            let slots = 0..self.subs.used();
+            slots
+                .filter(|&slot| self.subs.at(slot).phase == phase)
+                .count() as u32
+        };
+        assert_eq!(self.held.openings, count(Phase::Head), "B7: openings");
+        assert_eq!(self.held.deciding, count(Phase::Deciding), "B7: deciding");
+        assert_eq!(
+            self.held.finishing,
+            count(Phase::Finishing),
+            "B7: finishing"
+        );
+        let streams = (0..self.subs.used()).filter(|&slot| self.subs.at(slot).has(STREAM));
+        assert_eq!(self.held.streams, streams.count() as u32, "L10: streams");
+        let active = self.topics.iter().filter(|(_, topic)| topic.is_active());
+        assert_eq!(self.held.sources, active.count() as u32, "L12: sources");
+        let polls = self.topics.iter().filter(|(_, topic)| {
+            matches!(topic.source, Source::Running(running)
+                if matches!(running.poll, Poll::InFlight(_)))
+        });
+        assert_eq!(self.held.polls, polls.count() as u32, "L12: polls");
+        let by_request = self.topics.iter().filter(|(_, topic)| !topic.declared);
+        assert_eq!(self.held.by_request, by_request.count() as u32, "B7");
+        let logs: u64 = self.topics.iter().map(|(_, topic)| topic.log.bytes()).sum();
+        assert_eq!(self.logs_bytes, logs, "B2: bytes of all logs");
+        assert!(self.logs_bytes <= self.config.logs_bytes, "B2: all logs");
+        assert!(self.held.openings <= self.config.openings, "B7: openings");
+        assert!(
+            self.held.finishing <= self.config.finishing,
+            "B7: finishing"
+        );
+        assert!(self.held.polls <= self.config.polls, "L12: polls in flight");
+        assert!(self.held.sources <= self.config.sources, "B7: sources");
+        if let Some(next) = self.poll_timeout() {
+            assert!(next >= Time::ZERO, "T1");
+        }
+    }
+
+    fn check_lists(&self) {
+        let mut listed = 0;
+        for node in self.data.iter(|node| self.place_of(node)) {
+            if node & TOPIC != 0 {
+                let topic = &self.topics[(node & !TOPIC) as usize];
+                assert!(topic.queued, "D8: a topic's turn");
+            }
+        }
+        for (list, place) in [
+            (&self.data, Where::Data),
+            (&self.control, Where::Control),
+            (&self.openings, Where::Openings),
+            (&self.finishing, Where::Finishing),
+        ] {
+            let nodes = list.iter(|node| self.place_of(node));
+            for slot in nodes.filter(|node| node & TOPIC == 0) {
+                assert_eq!(
+                    self.subs.at(slot).list,
+                    place,
+                    "I4: {slot} is in a wrong list"
+                );
+                listed += 1;
+            }
+        }
+        let slots = 0..self.subs.used();
+        let expected = slots.filter(|&slot| self.subs.at(slot).list != Where::Nowhere);
+        assert_eq!(listed, expected.count(), "I4: lists hold who is listed");
+    }
 }

@@ -76,19 +76,20 @@ impl SseState {
     /// Finds what is to be lent to this stream now.
     pub(super) fn compose(&mut self, slot: u32) -> Lend {
         let sub = self.subs.at(slot);
-        if sub.phase == Phase::Streaming && !sub.has(BEGUN | PRIME) {
-            if let [cursor] = sub.cursors[..] {
-                let topic = &self.topics[cursor.topic as usize];
-                let pending = topic.log.head() - cursor.next;
-                if !cursor.is_gap() && cursor.next >= topic.log.first() && pending > 0 {
-                    let (topic, ordinal) = (cursor.topic, cursor.next);
-                    if pending > 1
-                        && let Some(run) = self.span(topic, ordinal)
-                    {
-                        return Lend::Shared(run);
-                    }
-                    return Lend::Frame { topic, ordinal };
+        if sub.phase == Phase::Streaming
+            && !sub.has(BEGUN | PRIME)
+            && let [cursor] = sub.cursors[..]
+        {
+            let topic = &self.topics[cursor.topic as usize];
+            let pending = topic.log.head() - cursor.next;
+            if !cursor.is_gap() && cursor.next >= topic.log.first() && pending > 0 {
+                let (topic, ordinal) = (cursor.topic, cursor.next);
+                if pending > 1
+                    && let Some(run) = self.span(topic, ordinal)
+                {
+                    return Lend::Shared(run);
                 }
+                return Lend::Frame { topic, ordinal };
             }
         }
         self.compose_any(slot)
@@ -159,6 +160,12 @@ impl SseState {
                 self.release(run);
             }
         }
+    }
+
+    /// How many runs are held here.
+    pub(super) fn gathered_refs(&self) -> u64 {
+        let spans = self.gathered.spans.iter().flatten();
+        spans.filter(|span| span.owned).count() as u64
     }
 
     /// One holder of a run less. What nobody holds is forgotten wherever it was remembered.

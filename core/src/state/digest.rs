@@ -1,8 +1,301 @@
+//! A canonical digest: what decides the future, and nothing else.
+
+use alloc::vec::Vec;
+
 use super::SseState;
+use crate::hash::Digest;
+use crate::list::NIL;
+use crate::options::SourceKind;
+use crate::run::{Piece, Pieces};
+use crate::subscriber::Phase;
+use crate::time::{Time, nanos};
+use crate::topic::{Crowd, Poll, Source, Topic};
 
 impl SseState {
+    /// A digest of everything that decides what the machine will do: cursors as distances from the
+    /// head, times as distances from now, seqs as ranks; no generations, run numbers or counters, so
+    /// that states repeat. Not fast; for tests and for the end of a journal.
     #[doc(hidden)]
     pub fn digest(&self) -> u64 {
-        0
+        let mut seqs: Vec<u64> = self
+            .topics
+            .iter()
+            .flat_map(|(_, topic)| {
+                topic
+                    .log
+                    .iter()
+                    .map(|entry| entry.seq)
+                    .chain([topic.log.floor])
+            })
+            .chain((0..self.subs.used()).map(|slot| self.subs.at(slot).seq))
+            .chain([self.seq])
+            .collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        let mut walk = Walk {
+            state: self,
+            digest: Digest::new(),
+            seqs,
+        };
+        walk.machine();
+        walk.digest.get()
+    }
+}
+
+struct Walk<'a> {
+    state: &'a SseState,
+    digest: Digest,
+    seqs: Vec<u64>,
+}
+
+impl Walk<'_> {
+    fn machine(&mut self) {
+        let state = self.state;
+        for (slot, topic) in &state.topics {
+            self.topic(slot as u32, topic);
+        }
+        for slot in 0..state.subs.used() {
+            if state.subs.at(slot).phase != Phase::Free {
+                self.number(u64::from(slot));
+                self.sub(slot);
+            }
+        }
+        for list in [
+            &state.data,
+            &state.control,
+            &state.openings,
+            &state.finishing,
+        ] {
+            for node in list.iter(|node| state.place_of(node)) {
+                self.number(u64::from(node));
+            }
+            self.number(u64::MAX);
+        }
+        let topics = &state.topics;
+        for slot in state.unsettled.iter(|slot| topics[slot as usize].settle) {
+            self.number(u64::from(slot));
+        }
+        for &(since, slot) in &state.polls_waiting {
+            self.past(since);
+            self.number(u64::from(slot));
+        }
+        for sweep in [state.sweep_subs, state.sweep_topics] {
+            self.number(sweep.map_or(0, |slot| u64::from(slot) + 1));
+        }
+        if let Some(shutdown) = state.shutdown {
+            self.number(shutdown.cause as u64 + 1);
+            self.time(shutdown.until);
+            self.number(u64::from(shutdown.over));
+        }
+        for (ago, name) in state.keys.recent() {
+            self.number(ago);
+            self.digest.bytes(name.as_str().as_bytes());
+        }
+        let seq = self.rank(state.seq);
+        self.number(seq);
+    }
+
+    fn topic(&mut self, slot: u32, topic: &Topic) {
+        self.number(u64::from(slot));
+        self.digest.bytes(topic.name.as_str().as_bytes());
+        let options = &topic.options;
+        let source = match options.source {
+            SourceKind::None => 0,
+            SourceKind::External => 1,
+            SourceKind::Interval(every) => nanos(every).saturating_add(1),
+        };
+        for number in [
+            source,
+            u64::from(options.log_frames),
+            u64::from(options.log_bytes),
+            nanos(options.retention),
+            nanos(options.linger),
+            options.slow as u64,
+            options.notice.map_or(2, u64::from),
+            u64::from(options.history) << 3
+                | u64::from(options.dedupe) << 2
+                | u64::from(options.own_ids) << 1
+                | u64::from(topic.declared),
+            u64::from(topic.again) << 1 | u64::from(topic.queued),
+        ] {
+            self.number(number);
+        }
+        let floor = self.rank(topic.log.floor);
+        self.number(floor);
+        for entry in topic.log.iter() {
+            let seq = self.rank(entry.seq);
+            self.number(seq);
+            // The id in it holds epoch and seq; it is told by the rank.
+            self.digest.bytes(entry.frame.before_id());
+        }
+        for crowd in [Crowd::Idle, Crowd::Round, Crowd::Behind] {
+            self.number(topic.crowd(crowd).len() as u64);
+            for &member in topic.crowd(crowd) {
+                self.number(u64::from(member));
+            }
+        }
+        for at in [topic.linger, topic.retained] {
+            self.time(at.unwrap_or(Time::MAX));
+        }
+        if let Some(room) = topic.room {
+            self.number(room.before.wrapping_sub(topic.log.first()));
+            self.number(u64::from(room.at));
+            self.time(room.until.unwrap_or(Time::MAX));
+        }
+        match topic.source {
+            Source::Idle => self.number(0),
+            Source::StartDue => self.number(1),
+            Source::Ended => self.number(2),
+            Source::Running(running) => {
+                self.number(3);
+                self.number(running.end.map_or(0, |reason| reason as u64 + 1));
+                self.number(u64::from(running.restart));
+                // Of the start only the phase of the polls matters.
+                if let SourceKind::Interval(every) = options.source {
+                    let gone = self.state.now.since(running.since);
+                    self.number(nanos(gone) % nanos(every).max(1));
+                }
+                match running.poll {
+                    Poll::Never => self.number(0),
+                    Poll::At(at) => {
+                        self.number(1);
+                        self.time(at);
+                    }
+                    Poll::Waiting(since) => {
+                        self.number(2);
+                        self.past(since);
+                    }
+                    Poll::InFlight(until) => {
+                        self.number(3);
+                        self.time(until);
+                    }
+                }
+            }
+        }
+    }
+
+    fn sub(&mut self, slot: u32) {
+        let state = self.state;
+        let sub = state.subs.at(slot);
+        for number in [
+            sub.phase as u64,
+            sub.list as u64,
+            sub.how as u64,
+            sub.reason as u64,
+            u64::from(sub.flags),
+            sub.heartbeat,
+        ] {
+            self.number(number);
+        }
+        self.past(sub.last);
+        if sub.stall == Time::MAX {
+            self.number(u64::MAX);
+        } else {
+            self.past(sub.stall);
+        }
+        self.time(sub.until);
+        let seq = self.rank(sub.seq);
+        self.number(seq);
+        match state.keys.name(sub.key) {
+            Some(name) => {
+                self.digest.bytes(name.as_str().as_bytes());
+                self.number(u64::from(state.keys.is_closed(sub.key)));
+            }
+            None => self.number(0),
+        }
+        for cursor in &sub.cursors {
+            let topic = &state.topics[cursor.topic as usize];
+            self.number(u64::from(cursor.topic));
+            self.number(topic.log.head() - cursor.next);
+            self.number(u64::from(cursor.is_gap()));
+        }
+        if sub.run == NIL {
+            self.number(u64::from(sub.off));
+            return self.number(u64::from(sub.end));
+        }
+        if let Some(held) = state.runs.get(sub.run) {
+            self.digest
+                .bytes(&held.bytes[sub.off as usize..sub.end as usize]);
+            if !sub.has(crate::subscriber::BEGUN) {
+                self.pieces(&held.pieces);
+            }
+        }
+    }
+
+    /// What a report of a run will do.
+    fn pieces(&mut self, pieces: &Pieces) {
+        match pieces {
+            Pieces::Frame { topic, ordinal, .. } => self.piece(Piece::Frame {
+                topic: *topic,
+                next: ordinal + 1,
+            }),
+            Pieces::One(piece) => self.piece(*piece),
+            Pieces::Span { topic, from, ends } => {
+                for (ordinal, &end) in (*from..).zip(ends) {
+                    self.number(u64::from(end));
+                    self.piece(Piece::Frame {
+                        topic: *topic,
+                        next: ordinal + 1,
+                    });
+                }
+            }
+            Pieces::List(list) => {
+                for &(end, piece) in list {
+                    self.number(u64::from(end));
+                    self.piece(piece);
+                }
+            }
+        }
+    }
+
+    fn piece(&mut self, piece: Piece) {
+        let behind = |topic: u32, next: u64| {
+            let topic = self.state.topics.get(topic as usize);
+            topic.map_or(0, |topic| topic.log.head().wrapping_sub(next))
+        };
+        let numbers = match piece {
+            Piece::Begun => [0, 0, 0],
+            Piece::Prime => [1, 0, 0],
+            Piece::Frame { topic, next } => [2, u64::from(topic), behind(topic, next)],
+            Piece::Notice {
+                topic,
+                next,
+                missed,
+            } => [3 + (missed << 8), u64::from(topic), behind(topic, next)],
+            Piece::Heartbeat => [4, 0, 0],
+            Piece::Farewell => [5, 0, 0],
+        };
+        for number in numbers {
+            self.number(number);
+        }
+    }
+
+    fn rank(&self, seq: u64) -> u64 {
+        self.seqs.partition_point(|&other| other < seq) as u64
+    }
+
+    /// A time to come, as a distance; one that is past is now.
+    fn time(&mut self, at: Time) {
+        let left = match at {
+            Time::MAX => u64::MAX,
+            at => nanos(at.since(self.state.now)),
+        };
+        self.number(left);
+    }
+
+    /// A time past, as a distance, up to the longest that matters.
+    fn past(&mut self, at: Time) {
+        let config = &self.state.config;
+        let longest = [
+            config.write_timeout,
+            config.heartbeat,
+            config.reader_patience,
+        ];
+        let most = longest.into_iter().map(nanos).fold(0, u64::max);
+        self.number(nanos(self.state.now.since(at)).min(most));
+    }
+
+    fn number(&mut self, number: u64) {
+        self.digest.number(number);
     }
 }

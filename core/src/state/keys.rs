@@ -116,10 +116,6 @@ impl Keys {
         self.table.get(slot as usize).map(|key| &key.name)
     }
 
-    pub(super) fn len(&self) -> u32 {
-        self.table.len() as u32
-    }
-
     /// The closes that still refuse grants, newest last, by how many calls ago they were.
     pub(super) fn recent(&self) -> impl Iterator<Item = (u64, &Name)> {
         self.closed
@@ -129,10 +125,10 @@ impl Keys {
 
     fn close(&mut self, key: &Name) -> u32 {
         self.asked += 1;
-        if self.closed.len() == RECENT {
-            if let Some((asked, _)) = self.closed.pop_front() {
-                self.forgotten = asked;
-            }
+        if self.closed.len() == RECENT
+            && let Some((asked, _)) = self.closed.pop_front()
+        {
+            self.forgotten = asked;
         }
         self.closed.push_back((self.asked, key.clone()));
         let Some(slot) = self.find(key) else {

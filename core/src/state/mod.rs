@@ -352,6 +352,15 @@ impl SseState {
         );
     }
 
+    /// The place of a connection in its list, or of a topic in the queue of data.
+    fn place_of(&self, node: u32) -> Link {
+        if node & TOPIC == 0 {
+            self.subs.at(node).link
+        } else {
+            self.topics[(node & !TOPIC) as usize].turn
+        }
+    }
+
     /// Takes one out of the queue of data.
     fn unqueue(&mut self, node: u32) {
         self.data.remove(

@@ -23,10 +23,10 @@ impl SseState {
         self.open_for_business()?;
         let slot = self.new_slot()?;
         self.clock(now);
-        if self.held.openings == self.config.openings {
-            if let Some(oldest) = self.openings.first() {
-                self.doom(oldest, CloseReason::Evicted, Ending::Cut);
-            }
+        if self.held.openings == self.config.openings
+            && let Some(oldest) = self.openings.first()
+        {
+            self.doom(oldest, CloseReason::Evicted, Ending::Cut);
         }
         self.stats.accepted += 1;
         self.held.openings += 1;
