@@ -1,0 +1,169 @@
+//! What feeds a topic, with the types of the user's functions erased.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sse_state::{
+    Error, Frame, Input, Name, Next, PollOutcome, SourceEnd, SourceKind, SourceToken, StopReason,
+};
+
+use crate::publish::Publisher;
+use crate::shared::Shared;
+use crate::task::{self, Cancel, guarded};
+
+/// What feeds a topic, and who is told when it was stopped.
+pub(crate) struct Feed {
+    pub(crate) kind: SourceKind,
+    pub(crate) work: Work,
+    pub(crate) on_stop: Option<OnStop>,
+    /// The error event of a poll that failed without an error of its own.
+    pub(crate) failed: ErrorEvents,
+}
+
+/// Makes the error event of a message.
+type ErrorEvents = Box<dyn Fn(&str) -> Option<Frame> + Send + Sync>;
+
+/// What is called when a source was stopped.
+pub(crate) type OnStop = Box<dyn Fn(StopReason) + Send + Sync>;
+/// What one poll gave.
+pub(crate) type Polled = (PollOutcome, Next);
+type PollFuture = Pin<Box<dyn Future<Output = Polled> + Send>>;
+type SourceFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How a feed works.
+pub(crate) enum Work {
+    Poll(Box<dyn Fn(&Name) -> PollFuture + Send + Sync>),
+    PollBlocking(Arc<dyn Fn(&Name) -> Polled + Send + Sync>),
+    Source(Box<dyn Fn(Name, Publisher) -> SourceFuture + Send + Sync>),
+}
+
+/// One run of a feed: from start to stop.
+pub(crate) struct Running {
+    topic: Name,
+    feed: Arc<Feed>,
+    /// What is dropped at the stop: the source, or the poll in flight.
+    work: Option<Cancel>,
+    /// A blocking poll cannot be dropped; no second one is started beside it.
+    is_blocking: Arc<AtomicBool>,
+}
+
+impl Running {
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        topic: Name,
+        token: SourceToken,
+        feed: Arc<Feed>,
+    ) -> Running {
+        let mut running = Running {
+            topic,
+            feed,
+            work: None,
+            is_blocking: Arc::default(),
+        };
+        if let Work::Source(factory) = &running.feed.work {
+            let topic = running.topic.clone();
+            let publisher = Publisher::new(shared, topic.clone(), token);
+            match task::call(|| factory(topic, publisher)) {
+                Ok(future) => {
+                    let told = Arc::clone(shared);
+                    let (cancel, future) = guarded(future, move |end: Result<(), _>| {
+                        let reason = match end {
+                            Ok(()) => SourceEnd::Finished,
+                            Err(_) => SourceEnd::Panicked,
+                        };
+                        // Stale if it was stopped meanwhile.
+                        let _ = told.apply(Input::SourceEnded { token, reason });
+                    });
+                    running.work = Some(cancel);
+                    shared.runtime.spawn(Box::pin(future));
+                }
+                Err(_) => {
+                    let reason = SourceEnd::Panicked;
+                    let _ = shared.apply(Input::SourceEnded { token, reason });
+                }
+            }
+        }
+        running
+    }
+
+    /// Polls; a poll that is not finished is dropped.
+    pub(crate) fn poll(&mut self, shared: &Arc<Shared>, token: SourceToken, number: u64) {
+        self.work = None;
+        let feed = Arc::clone(&self.feed);
+        let told = Arc::clone(shared);
+        let tell = move |polled: Result<Polled, task::Panicked>| {
+            let (outcome, next) = polled.unwrap_or_else(|_| {
+                told.counters.poll_panicked();
+                (failed(&feed, "the poll panicked"), Next::GoOn)
+            });
+            tell_result(&told, &feed, token, number, outcome, next);
+        };
+        match &self.feed.work {
+            Work::Poll(poll) => match task::call(|| poll(&self.topic)) {
+                Ok(future) => {
+                    let (cancel, future) = guarded(future, tell);
+                    self.work = Some(cancel);
+                    shared.runtime.spawn(Box::pin(future));
+                }
+                Err(panicked) => tell(Err(panicked)),
+            },
+            Work::PollBlocking(_) if self.is_blocking.swap(true, Ordering::AcqRel) => {
+                let outcome = failed(&self.feed, "the poll before is not finished");
+                tell(Ok((outcome, Next::GoOn)));
+            }
+            Work::PollBlocking(poll) => {
+                let (poll, topic) = (Arc::clone(poll), self.topic.clone());
+                let is_blocking = Arc::clone(&self.is_blocking);
+                shared.runtime.spawn_blocking(Box::new(move || {
+                    let polled = task::call(|| poll(&topic));
+                    is_blocking.store(false, Ordering::Release);
+                    tell(polled);
+                }));
+            }
+            Work::Source(_) => {}
+        }
+    }
+
+    /// Drops what runs, then tells why.
+    pub(crate) fn stop(mut self, reason: StopReason) {
+        self.work = None;
+        if let Some(on_stop) = &self.feed.on_stop {
+            // Its panic is its own affair.
+            let _ = task::call(|| on_stop(reason));
+        }
+    }
+}
+
+/// Hands in what a poll gave. What the machine cannot take is a failed poll.
+fn tell_result(
+    shared: &Shared,
+    feed: &Feed,
+    token: SourceToken,
+    number: u64,
+    outcome: PollOutcome,
+    next: Next,
+) {
+    let result = |outcome, next| Input::PollResult {
+        token,
+        number,
+        outcome,
+        next,
+    };
+    match shared.apply(result(outcome, next)) {
+        // Stale: it was stopped, or a newer poll has taken its place.
+        Ok(_) | Err(Error::Stale | Error::ShuttingDown) => {}
+        Err(error) => {
+            let outcome = failed(feed, &error.to_string());
+            if shared.apply(result(outcome, Next::GoOn)).is_err() {
+                // Not even its error event is taken: it failed in silence, and is not in flight any more.
+                let _ = shared.apply(result(PollOutcome::Failed(None), Next::GoOn));
+            }
+        }
+    }
+}
+
+fn failed(feed: &Feed, message: &str) -> PollOutcome {
+    PollOutcome::Failed((feed.failed)(message))
+}

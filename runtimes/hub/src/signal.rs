@@ -1,0 +1,197 @@
+//! Who waits for work, and how it is woken.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Wake, Waker};
+
+/// Wakes workers. While one of them is awake, raising is two atomic operations and no system call.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    /// Something has happened that no worker has looked at.
+    raised: AtomicBool,
+    /// Workers that do not sleep.
+    awake: AtomicUsize,
+    sleepers: Mutex<Vec<(usize, Waker)>>,
+}
+
+impl Signal {
+    pub(crate) fn new(workers: usize) -> Signal {
+        Signal {
+            raised: AtomicBool::new(false),
+            awake: AtomicUsize::new(workers),
+            sleepers: Mutex::new(Vec::with_capacity(workers)),
+        }
+    }
+
+    /// Tells that there is work.
+    pub(crate) fn raise(&self) {
+        // Both sequentially consistent, here and in `sleep`: either nobody is seen awake here, or the
+        // last one to fall asleep sees the flag.
+        self.raised.store(true, Ordering::SeqCst);
+        if self.awake.load(Ordering::SeqCst) == 0 {
+            self.wake_one();
+        }
+    }
+
+    /// Wakes one more worker, if any sleeps.
+    pub(crate) fn wake_one(&self) {
+        let sleeper = {
+            let mut sleepers = lock(&self.sleepers);
+            let sleeper = sleepers.pop();
+            if sleeper.is_some() {
+                self.awake.fetch_add(1, Ordering::SeqCst);
+            }
+            sleeper
+        };
+        if let Some((_, waker)) = sleeper {
+            waker.wake();
+        }
+    }
+
+    /// Wakes everybody.
+    pub(crate) fn wake_all(&self) {
+        self.raised.store(true, Ordering::SeqCst);
+        let sleepers = {
+            let mut sleepers = lock(&self.sleepers);
+            self.awake.fetch_add(sleepers.len(), Ordering::SeqCst);
+            std::mem::take(&mut *sleepers)
+        };
+        for (_, waker) in sleepers {
+            waker.wake();
+        }
+    }
+
+    /// A worker is about to look: what was raised before this call it will see.
+    pub(crate) fn lower(&self) {
+        self.raised.store(false, Ordering::SeqCst);
+    }
+
+    /// Puts a worker to sleep, unless something was raised since it last looked.
+    pub(crate) fn sleep(&self, worker: usize, cx: &Context<'_>) -> bool {
+        let mut sleepers = lock(&self.sleepers);
+        sleepers.push((worker, cx.waker().clone()));
+        self.awake.fetch_sub(1, Ordering::SeqCst);
+        if self.raised.load(Ordering::SeqCst) {
+            sleepers.pop();
+            self.awake.fetch_add(1, Ordering::SeqCst);
+            return false;
+        }
+        true
+    }
+
+    /// Whether a sleeping worker that is polled was really woken.
+    pub(crate) fn is_asleep(&self, worker: usize, cx: &Context<'_>) -> bool {
+        let mut sleepers = lock(&self.sleepers);
+        match sleepers.iter_mut().find(|(sleeper, _)| *sleeper == worker) {
+            Some((_, waker)) => {
+                waker.clone_from(cx.waker());
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The connections that their runtime has woken, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    slots: Mutex<Vec<u32>>,
+    signal: Arc<Signal>,
+}
+
+impl Ready {
+    pub(crate) fn new(signal: Arc<Signal>) -> Ready {
+        Ready {
+            slots: Mutex::default(),
+            signal,
+        }
+    }
+
+    fn push(&self, slot: u32) {
+        lock(&self.slots).push(slot);
+        self.signal.raise();
+    }
+
+    /// Takes at most `most`, oldest first; true if some are left.
+    pub(crate) fn take(&self, into: &mut Vec<u32>, most: usize) -> bool {
+        let mut slots = lock(&self.slots);
+        let taken = slots.len().min(most);
+        into.extend(slots.drain(..taken));
+        !slots.is_empty()
+    }
+}
+
+/// The one waker of a connection, for both directions: puts its slot on the ready list, once until it
+/// is taken. Cloning counts and does not allocate.
+#[derive(Debug)]
+pub(crate) struct ConnWaker {
+    ready: Arc<Ready>,
+    slot: u32,
+    queued: AtomicBool,
+    /// Its socket was full; the next wake-up may mean that it is no more.
+    wants_write: AtomicBool,
+}
+
+impl ConnWaker {
+    pub(crate) fn new(ready: Arc<Ready>, slot: u32) -> ConnWaker {
+        ConnWaker {
+            ready,
+            slot,
+            queued: AtomicBool::new(false),
+            wants_write: AtomicBool::new(false),
+        }
+    }
+
+    /// It was taken from the list: from now on a wake-up puts it there again.
+    pub(crate) fn taken(&self) {
+        self.queued.swap(false, Ordering::AcqRel);
+    }
+
+    /// To be set before the waker is registered, else a wake-up in between is lost.
+    pub(crate) fn set_wants_write(&self, wants: bool) {
+        self.wants_write.store(wants, Ordering::SeqCst);
+    }
+
+    pub(crate) fn wants_write(&self) -> bool {
+        self.wants_write.load(Ordering::SeqCst)
+    }
+}
+
+impl Wake for ConnWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.ready.push(self.slot);
+        }
+    }
+}
+
+/// Wakes whoever waits for a condition: look, [`listen`](Bell::listen), look again.
+#[derive(Debug, Default)]
+pub(crate) struct Bell(Mutex<Vec<Waker>>);
+
+impl Bell {
+    /// Wakes the caller at the next ring.
+    pub(crate) fn listen(&self, cx: &Context<'_>) {
+        let mut wakers = lock(&self.0);
+        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+            wakers.push(cx.waker().clone());
+        }
+    }
+
+    /// Wakes all that listen.
+    pub(crate) fn ring(&self) {
+        let wakers = std::mem::take(&mut *lock(&self.0));
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
+
+/// None of the hub's locks is held while code runs that may panic, so poison says nothing.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
