@@ -456,7 +456,7 @@ fn p1_p7_broken_heads_have_one_outcome_under_any_split() {
     ];
     let alphabet = b"\r\n\t :/%.?*#\\0aZ\x00\x7f\xffHTTP1";
     let mut numbers = Numbers(0x5EED);
-    let (mut done, mut refusals) = (0, std::collections::BTreeSet::new());
+    let (mut done, mut refusals) = (0, Vec::new());
     for _ in 0..4_000 {
         let mut bytes = seeds[numbers.below(seeds.len())].clone();
         for _ in 0..1 + numbers.below(3) {
@@ -474,7 +474,8 @@ fn p1_p7_broken_heads_have_one_outcome_under_any_split() {
                 done += 1;
                 same_for_httparse(&bytes[..consumed]);
             }
-            Outcome::Refused(refusal) => drop(refusals.insert(refusal)),
+            Outcome::Refused(refusal) if refusals.contains(&refusal) => {}
+            Outcome::Refused(refusal) => refusals.push(refusal),
             Outcome::More => {}
         }
     }

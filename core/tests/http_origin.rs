@@ -285,6 +285,9 @@ fn w3_a_list_holds_only_what_a_browser_can_send() {
         "https://a\r\nX: y",
         "https://\u{e4}",
         "1s://a",
+        "ht_tp://a",
+        "hTTP://a",
+        "https://aB.example",
         "://a",
         "NULL",
     ] {
@@ -297,6 +300,7 @@ fn w3_a_list_holds_only_what_a_browser_can_send() {
         "https://a:80",
         "http://a:443",
         "capacitor://localhost",
+        "a2+-.b://x",
         "https://[::1]:8443",
         "http://127.0.0.1",
     ] {

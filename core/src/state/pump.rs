@@ -13,11 +13,7 @@ impl SseState {
     /// where it stopped.
     pub fn pump(&mut self, budget: u32, sink: &mut (impl Sink + ?Sized)) -> Pumped {
         let mut left = budget;
-        let mut worked = true;
-        while left > 0 && worked {
-            left -= 1;
-            worked = self.step(sink);
-        }
+        while left > 0 && self.step(&mut left, sink) {}
         self.drop_gathered();
         if self.has_work() {
             Pumped::More
@@ -31,7 +27,7 @@ impl SseState {
     /// The simple face of [`pump`](Self::pump), over the same cursor.
     pub fn poll_action(&mut self) -> Option<Action> {
         let mut one = One(None);
-        while one.0.is_none() && self.step(&mut one) {}
+        while one.0.is_none() && self.step(&mut 1, &mut one) {}
         self.drop_gathered();
         one.0
     }
@@ -54,11 +50,13 @@ impl SseState {
         !self.polls_waiting.is_empty() && self.held.polls < self.config.polls
     }
 
-    /// One visit, with at most one action; false if there is nothing to visit.
-    fn step(&mut self, sink: &mut (impl Sink + ?Sized)) -> bool {
+    /// One visit with at most one action, or as many turns of one round as are `left` and nothing
+    /// else comes before; false if there is nothing to visit.
+    fn step(&mut self, left: &mut u32, sink: &mut (impl Sink + ?Sized)) -> bool {
         if self.is_terminated() {
             return false;
         }
+        *left -= 1;
         if self.timer_due() && self.fire() {
             return true;
         }
@@ -80,6 +78,14 @@ impl SseState {
             None => false,
             Some(node) if node & TOPIC != 0 => {
                 self.round(node & !TOPIC, sink);
+                while *left > 0
+                    && self.data.first() == Some(node)
+                    && self.control.is_empty()
+                    && self.unsettled.is_empty()
+                {
+                    *left -= 1;
+                    self.round(node & !TOPIC, sink);
+                }
                 true
             }
             Some(slot) => {
@@ -115,7 +121,11 @@ impl SseState {
     fn round(&mut self, slot: u32, sink: &mut (impl Sink + ?Sized)) {
         let topic = &mut self.topics[slot as usize];
         match topic.crowd(Crowd::Round).last() {
-            Some(&member) => self.turn(member, sink),
+            Some(&member) => {
+                if !self.quick_turn(slot, member, sink) {
+                    self.turn(member, sink);
+                }
+            }
             None => {
                 topic.queued = false;
                 let again = core::mem::take(&mut topic.again);

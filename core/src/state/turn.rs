@@ -10,9 +10,11 @@ use crate::list::NIL;
 use crate::run::{Piece, Pieces};
 use crate::stats::Stats;
 use crate::subscriber::{
-    BEAT, BEGUN, BLOCKED, FAREWELL, How, IN_FLIGHT, MOUNTED, PRIME, Phase, Sub, WOKEN,
+    BEAT, BEGUN, BLOCKED, END_WITH_SOURCES, FAREWELL, How, IN_FLIGHT, MOUNTED, PRIME, Phase, Sub,
+    WOKEN, WRITABLE,
 };
 use crate::time::Time;
+use crate::topic::Crowd;
 
 impl SseState {
     /// A stream's turn; it is in no queue, and takes everything pending, up to one run.
@@ -56,6 +58,71 @@ impl SseState {
             }
         };
         self.answered(slot, lend, size, answer);
+    }
+
+    /// The turn of nearly everybody: the last member of a round, of one topic and one frame behind,
+    /// that takes it whole or in flight. The same as [`turn`](Self::turn), with one look at each record;
+    /// false, and nothing has happened, if it is not such a turn.
+    pub(super) fn quick_turn(
+        &mut self,
+        slot: u32,
+        member: u32,
+        sink: &mut (impl Sink + ?Sized),
+    ) -> bool {
+        let id = self.subs.id(member);
+        let sub = self.subs.at_mut(member);
+        let topic = &mut self.topics[slot as usize];
+        let usual = sub.phase == Phase::Streaming
+            && sub.flags & UNUSUAL == 0
+            && sub.key == NIL
+            && sub.until > self.now
+            && topic.room.is_none();
+        let [cursor] = &mut sub.cursors[..] else {
+            return false;
+        };
+        let ordinal = cursor.next;
+        if !usual || cursor.is_gap() || ordinal + 1 != topic.log.head() {
+            return false;
+        }
+        let Some(entry) = topic.log.get_mut(ordinal) else {
+            return false;
+        };
+        let whole = &entry.frame.bytes;
+        let end = whole.len() as u32;
+        let start = 0;
+        let answer = sink.write(id, Run { whole, start, end });
+        let crowd = match answer {
+            Answer::All => {
+                cursor.advance(ordinal + 1);
+                sub.last = self.now;
+                sub.stall = Time::MAX;
+                sub.flags &= !BEAT;
+                self.stats.delivered += 1;
+                self.stats.bytes += u64::from(end);
+                Crowd::Idle
+            }
+            Answer::InFlight if entry.run != NIL => {
+                self.runs.hold(entry.run);
+                sub.run = entry.run;
+                sub.off = 0;
+                sub.end = end;
+                sub.stall = sub.stall.min(self.now);
+                sub.flags |= IN_FLIGHT;
+                Crowd::Behind
+            }
+            _ => {
+                let topic = slot;
+                self.answered(member, Lend::Frame { topic, ordinal }, end, answer);
+                return true;
+            }
+        };
+        // It was the last of the round, so nobody moves.
+        let (round, to) = (topic.vector(Crowd::Round), topic.vector(crowd));
+        topic.crowds[round as usize].pop();
+        let vector = &mut topic.crowds[to as usize];
+        cursor.set_place(to, vector.len() as u32);
+        vector.push(member);
+        true
     }
 
     /// A mounted stream has something: that is said once, until it pulls.
@@ -331,6 +398,10 @@ pub(super) fn settle(
         }
     }
 }
+
+/// Whoever has one of these takes the long way.
+const UNUSUAL: u32 =
+    MOUNTED | BLOCKED | IN_FLIGHT | WRITABLE | BEGUN | PRIME | WOKEN | END_WITH_SOURCES;
 
 /// Past one piece.
 fn pass(sub: &mut Sub, piece: Piece, stats: &mut Stats) {
