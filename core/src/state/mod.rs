@@ -162,7 +162,7 @@ impl SseState {
             keys: Keys::new(config.hash_key),
             runs: Runs::new(),
             gathered: Gathered::default(),
-            wheel: Wheel::new((shortest / GRANULES_PER_HEARTBEAT).max(1)),
+            wheel: Wheel::new((shortest / GRANULES_PER_HEARTBEAT).max(LEAST_GRANULE)),
             timers: BTreeSet::new(),
             openings: List::EMPTY,
             finishing: List::EMPTY,
@@ -288,8 +288,9 @@ impl SseState {
         }
     }
 
-    /// Moves the clock; it never goes back.
+    /// Moves the clock; it never goes back, and never reaches the time of deadlines that never come.
     fn clock(&mut self, now: Time) {
+        let now = now.min(LAST);
         if now > self.now {
             self.now = now;
             self.tick = self.wheel.tick(now);
@@ -449,3 +450,7 @@ fn mix(mut x: u64) -> u64 {
 /// A granule is less than a hundredth of a heartbeat: late enough to be cheap, early enough not to
 /// be noticed; and 256 buckets hold two heartbeats.
 const GRANULES_PER_HEARTBEAT: u64 = 112;
+/// The last time that there is; what would be later never comes.
+const LAST: Time = Time::from_nanos(u64::MAX - 1);
+/// A microsecond: far below what a timer can do, and ticks can be added to without overflow.
+const LEAST_GRANULE: u64 = 1000;
