@@ -16,6 +16,11 @@ pub fn thread_cpu() -> u64 {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// Nanoseconds of CPU that this process has used, in the program and in the kernel.
+pub fn process_cpu() -> u64 {
+    read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
 fn read(clock: ClockId) -> u64 {
     // It cannot fail for clocks that every Linux has.
     clock_gettime(clock).map_or(0, |time| {

@@ -7,6 +7,16 @@
 pub mod alloc;
 pub mod args;
 pub mod clock;
+pub mod cmd;
 pub mod core_bench;
 pub mod figures;
+pub mod follow;
+pub mod load;
+pub mod payload;
 pub mod random;
+pub mod serve;
+pub mod server;
+pub mod side;
+pub mod sse;
+pub mod stream;
+pub mod words;

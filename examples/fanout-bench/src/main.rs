@@ -4,8 +4,9 @@ use std::alloc::System;
 use std::process::ExitCode;
 
 use fanout_bench::args::Args;
-use fanout_bench::core_bench;
 use fanout_bench::figures::Figures;
+use fanout_bench::words::Words;
+use fanout_bench::{cmd, serve};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -26,17 +27,16 @@ fn main() -> ExitCode {
 fn run() -> Result<bool, String> {
     let mut words = std::env::args().skip(1);
     let Some(command) = words.next() else {
-        return Err(USAGE.to_owned());
+        return Err(cmd::USAGE.to_owned());
     };
-    let args = Args::parse(words)?;
-    let mut figures = Figures::new();
-    match command.as_str() {
-        "core" => core_bench::run(args, &mut figures)?,
-        other => return Err(format!("`{other}` is not a command\n{USAGE}")),
+    let mut args = Args::parse(words)?;
+    // What a command starts for itself.
+    if let Some(kind) = command.strip_prefix("serve-") {
+        let settings = Words::parse(&args.take("settings", String::new())?);
+        args.finish()?;
+        return serve::run(kind, &settings).map(|()| true);
     }
+    let mut figures = Figures::new();
+    cmd::run(&command, args, &mut figures)?;
     Ok(figures.all_met())
 }
-
-const USAGE: &str = "\
-usage: fanout-bench COMMAND [--option value …]
-  core       the machine without IO: ns per write, publish, subscribe; bytes per stream";

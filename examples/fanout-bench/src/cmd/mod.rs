@@ -1,0 +1,42 @@
+//! The commands: each prints its figures and judges them.
+
+mod drain;
+mod pace;
+mod saturate;
+mod soak;
+mod stalled;
+mod streams;
+
+use crate::args::Args;
+use crate::core_bench;
+use crate::figures::Figures;
+
+/// Runs a command.
+///
+/// # Errors
+/// A text for the user; missed bars are in the figures.
+pub fn run(command: &str, args: Args, figures: &mut Figures) -> Result<(), String> {
+    match command {
+        "core" => core_bench::run(args, figures),
+        "paced" => pace::paced(args, figures),
+        "burst" => pace::burst(args, figures),
+        "streams" => streams::run(args, figures),
+        "stalled" => stalled::run(args, figures),
+        "drain" => drain::run(args, figures),
+        "soak" => soak::run(args, figures),
+        "saturate" => saturate::run(args, figures),
+        other => Err(format!("`{other}` is not a command\n{USAGE}")),
+    }
+}
+
+/// What there is.
+pub const USAGE: &str = "\
+usage: fanout-bench COMMAND [--option value …]
+  core       the machine without IO: ns per write, publish, subscribe; bytes per stream
+  paced      CPU per delivery against a bare send() loop, 25 events a second
+  burst      the same in bursts of ten
+  streams    10 000 streams: every event in order, memory per stream
+  stalled    one of 1 000 never reads: the others do not notice, it is told or cut
+  drain      SIGTERM with 1 000 streams: all end in order
+  soak       connects, stalls, publishes, resumes at random
+  saturate   as fast as there is room, nothing lost";
