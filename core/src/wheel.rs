@@ -13,6 +13,9 @@ pub(crate) struct Wheel {
     occupied: [u64; BUCKETS / 64],
     /// Every tick up to this one has been taken out.
     done: u64,
+    /// The tick that is being taken out. What is put back meanwhile comes later, or the same entry
+    /// would come up for ever.
+    now: u64,
     granule: u64,
 }
 
@@ -22,6 +25,7 @@ impl Wheel {
             heads: [NIL; BUCKETS],
             occupied: [0; BUCKETS / 64],
             done: 0,
+            now: 0,
             granule,
         }
     }
@@ -36,6 +40,7 @@ impl Wheel {
         let tick = deadline
             .as_nanos()
             .div_ceil(self.granule)
+            .max(self.now + 1)
             .clamp(self.done + 1, self.done + BUCKETS as u64 - 1);
         let bucket = tick as usize % BUCKETS;
         let head = self.heads[bucket];
@@ -75,6 +80,7 @@ impl Wheel {
     pub(crate) fn pop(&mut self, subs: &mut Subscribers, tick: u64) -> Option<u32> {
         // After a jump every bucket has come; each is looked at once.
         self.done = self.done.max(tick.saturating_sub(BUCKETS as u64));
+        self.now = self.now.max(tick);
         while self.done < tick {
             let slot = self.heads[(self.done + 1) as usize % BUCKETS];
             if slot != NIL {

@@ -944,3 +944,50 @@ fn a_mounted_stream_is_woken_once_and_pulls_what_a_socket_would_get() {
     };
     assert_eq!(bench.controls(), [Control::Wake { id }, stalled]);
 }
+
+#[test]
+fn w2_reported_bytes_are_progress() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    assert!(matches!(
+        bench.state.poll_action(),
+        Some(Action::Write { .. })
+    ));
+    for _ in 0..2 {
+        bench.pass(29 * SECOND);
+        let report = Report {
+            id,
+            bytes: 1,
+            socket: Socket::Blocked,
+        };
+        assert_eq!(bench.state.report(bench.now, &[report]), 0);
+        bench.state.writable(bench.now, id).unwrap();
+        assert!(matches!(
+            bench.state.poll_action(),
+            Some(Action::Write { .. })
+        ));
+    }
+    bench.pass(29 * SECOND);
+    assert_eq!(bench.closes(), []);
+    bench.pass(SECOND + Duration::from_millis(134));
+    assert_eq!(bench.closes(), [(id, CloseReason::Stalled, Ending::Cut)]);
+}
+
+/// A stream that is being ended and was not pumped in time still gets its turn, and no pump hangs.
+#[test]
+fn w1_ready_time_that_was_not_pumped_closes_nobody() {
+    let config = Config {
+        heartbeat: SECOND,
+        write_timeout: SECOND,
+        ..Config::new(Epoch(1))
+    };
+    let mut bench = Bench::with(config);
+    let id = bench.open(&["/t"], Start::Now);
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    bench.now = Time::from_millis(60_000);
+    bench.state.handle_timeout(bench.now);
+    bench.pump();
+    let text = bench.read(id);
+    assert!(text.starts_with(":\n\nretry: "), "{text}");
+    assert_eq!(bench.controls(), [Control::Finish { id }]);
+}

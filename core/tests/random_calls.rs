@@ -67,6 +67,7 @@ impl Sink for Chance<'_> {
 
 fn config() -> Config {
     Config {
+        head_bytes: 12,
         openings: 2,
         deciding: 2,
         subscribers: 5,
