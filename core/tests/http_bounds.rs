@@ -174,3 +174,14 @@ fn w2_past_64_kib_of_bytes_after_the_head_the_connection_is_cut() {
     let mut twice = Drain::new();
     assert!(!twice.push(usize::MAX) && !twice.push(usize::MAX));
 }
+
+#[test]
+fn p2_what_a_request_holds_is_told_to_the_byte() {
+    let held = |target: &str, lines: &str| {
+        request(format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).bytes_held()
+    };
+    let plain = held("/ab", "");
+    assert!(plain > "GET /ab HTTP/1.1\r\nHost: h\r\n\r\n".len());
+    assert_eq!(held("/ab", "A: b\r\n") - plain, 16, "the places of a field");
+    assert_eq!(held("/%61b", "") - plain, 3, "the decoded path");
+}
