@@ -1,1 +1,10 @@
-//! placeholder
+//! A naive model of `sse-state`, a scenario generator, and the rules that both must obey.
+//!
+//! Everything is generic over [`sse_state::Engine`]: an engine is put through [`scenario`]s by a
+//! [`world`] of obedient sockets, which leaves a [`trace`].
+
+pub mod choice;
+pub mod scenario;
+pub mod trace;
+pub mod wire;
+pub mod world;
