@@ -9,7 +9,7 @@ use sse_state::http::{Drain, Head};
 
 use crate::decide::PublishPlan;
 use crate::runtime::Stream;
-use crate::signal::ConnWaker;
+use crate::signal::{ConnWaker, lock};
 use crate::site::Site;
 use crate::task::Cancel;
 
@@ -69,6 +69,13 @@ pub(crate) struct BodyIn {
 impl Conn {
     pub(crate) fn waker(&self) -> Waker {
         Waker::from(Arc::clone(&self.waker))
+    }
+
+    /// Nothing that comes in matters any more. A hook's future that still runs, which holds the
+    /// connection, is dropped.
+    pub(crate) fn close(&self) {
+        let before = std::mem::replace(&mut *lock(&self.phase), Phase::Closed);
+        drop(before);
     }
 
     /// Has a worker look at it.

@@ -17,11 +17,10 @@ use sse_state::{
     Answer, Control, Ending, Input, Pumped, Report, Run, Sink, Socket, SubscriberId, Time,
 };
 
-use crate::conn::{Conn, Phase};
+use crate::conn::Conn;
 use crate::hooks::StreamEnd;
 use crate::reader::{self, Read};
 use crate::shared::{End, Inner, Shared};
-use crate::signal::lock;
 use crate::sources::Sources;
 use crate::supervisor::Event;
 use crate::table::{Entry, Table};
@@ -121,7 +120,9 @@ impl Worker {
             shared.signal.wake_one();
         }
         let worked = batch.is_out || !batch.trash.is_empty();
-        batch.trash.clear();
+        for entry in batch.trash.drain(..) {
+            entry.conn.close();
+        }
         for waker in batch.wakers.drain(..) {
             waker.wake();
         }
@@ -252,9 +253,7 @@ impl Batch {
                     } else {
                         reader::empty(&conn.stream);
                     }
-                    // A hook's future that still runs is dropped with its phase.
-                    let before = std::mem::replace(&mut *lock(&conn.phase), Phase::Closed);
-                    drop(before);
+                    conn.close();
                 }
             }
         }

@@ -77,7 +77,7 @@ impl Client {
 
     /// Reads to the end; an error is what ended it otherwise.
     pub(crate) async fn rest(&mut self) -> std::io::Result<String> {
-        let read = async { self.stream.read_rest(&mut self.seen).await };
+        let read = async { self.stream.read_to_end(&mut self.seen).await };
         within("the end", read).await?;
         Ok(self.text())
     }
