@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 const { chromium } = createRequire(join(process.env.NODE_HOME, "x.js"))("playwright-core");
 const [url, shots] = process.argv.slice(2);
 const views = [
-    { name: "desktop-light", viewport: { width: 1280, height: 900 }, colorScheme: "light" },
+    { name: "desktop-light", viewport: { width: 1280, height: 900 }, colorScheme: "light", cuts: true },
     { name: "desktop-dark", viewport: { width: 1280, height: 900 }, colorScheme: "dark" },
     { name: "phone-light", viewport: { width: 390, height: 844 }, colorScheme: "light" },
     { name: "phone-dark", viewport: { width: 390, height: 844 }, colorScheme: "dark" },
@@ -57,8 +57,20 @@ async function watch(view) {
         });
         const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         if (over > 0) defects.push(`the page is ${over} px wider than the window`);
+        page.removeAllListeners("requestfailed"); // cutting and leaving abort the streams
+        if (view.cuts) {
+            // A cut, more notes than the server keeps, and back: the rest and a gap notice.
+            const text = (selector) => page.textContent(selector);
+            await page.click("#lane-notes button");
+            await until("a cut stream", async () => (await text("#lane-notes .is")) === "cut");
+            await page.click("#burst");
+            await until("posted notes", async () => (await text("#said")).startsWith("Posted 40"));
+            await page.click("#lane-notes button");
+            await until("a gap notice", () => page.isVisible("#log .gap"));
+            await until("the newest note", async () => (await text("#log .note .what")) === "note 40 of 40");
+            await until("an open stream", async () => (await text("#lane-notes .is")) === "open");
+        }
         if (shots) await page.screenshot({ path: join(shots, `${view.name}.png`), fullPage: true });
-        page.removeAllListeners("requestfailed"); // leaving aborts the streams
     } catch (error) {
         defects.push(error.message);
     } finally {

@@ -65,7 +65,7 @@ class Stream {
         const source = new EventSource(this.path + resume);
         this.source = source;
         this.last = performance.now();
-        this.become(this.state === "open" ? "open" : "connecting");
+        this.become("connecting");
         source.addEventListener("open", () => {
             this.last = performance.now();
             this.become("open");
@@ -104,7 +104,7 @@ class Stream {
     cut(state) {
         this.close();
         this.become(state);
-        if (state === "cut") log("cut", `${this.path} cut by this page${this.id ? ", after" : ""}`, this.id);
+        if (state === "cut") log("cut", `${this.path} cut here${this.id ? ", after" : ""}`, this.id);
     }
 
     close() {
@@ -147,14 +147,14 @@ class Stream {
     }
 
     draw(now) {
-        const from = now - LANE, scale = this.width / LANE;
-        const x = (at) => Math.min(this.width - 1, (at - from) * scale).toFixed(1);
+        const from = now - LANE, scale = (this.width - 5) / LANE; // the newest is not cut off
+        const x = (at) => ((at - from) * scale).toFixed(1);
         while (this.marks.length && this.marks[0].at < from) this.marks.shift();
         while (this.off.length && this.off[0].to < from) this.off.shift();
         const d = { cut: "", edge: "", event: "", beat: "", gap: "" };
         for (const { at, kind, n } of this.marks) {
             if (kind === "event") {
-                const half = Math.min(18, 7 + 2.4 * Math.log2(n));
+                const half = Math.min(18, 9 + 2 * Math.log2(n));
                 d.event += `M${x(at)} ${20 - half}V${20 + half}`;
             }
             if (kind === "beat") d.beat += `M${x(at)} 20m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0`;
@@ -191,7 +191,7 @@ function machine(event) {
     figuresAt = performance.now();
     stale = true;
     if ($("show-figures").checked) {
-        log("figures", `CPU ${whole(mean(figure.cpu))} %, load ${hundredths(figure.load[0])}`, event.lastEventId);
+        log("figures", `CPU ${whole(mean(figure.cpu))} %`, event.lastEventId);
     }
 }
 
@@ -240,27 +240,33 @@ class Chart {
 const charts = {
     cpu: new Chart($("cpu-chart"), (f) => mean(f.cpu)),
     memory: new Chart($("memory-chart"), (f) => f.memory.used),
-    load: new Chart($("load-chart"), (f) => f.load[0]),
+    load: new Chart($("load-chart"), (f) => f.load?.[0]),
     network: new Chart($("network-chart"), (f) => f.network.in, (f) => f.network.out),
 };
 const cores = []; // { number, chart }
 
-/// As many cells as there are cores.
+/// As many cells as there are cores, in rows that are full if that can be.
 function cells(count) {
+    if (cores.length === count) return;
+    const list = $("cores"), many = count > 16;
+    list.dataset.many = many;
+    list.style.setProperty("--columns", many ? 8 : count <= 5 ? count : [4, 5, 3].find((n) => count % n === 0) ?? 4);
     while (cores.length < count) {
         const k = cores.length;
         const cell = html("li", "core"), line = html("p", ""), paper = html("div", "paper"), picture = svg("svg", "");
         const number = html("b", "", "–");
-        line.append(html("span", "", `core ${k}`), number);
+        const name = html("span", "", `${k}`);
+        name.prepend(html("span", "word", "core "));
+        line.append(name, number);
         picture.setAttribute("aria-hidden", "true");
         paper.append(picture);
         cell.append(line, paper);
-        $("cores").append(cell);
+        list.append(cell);
         cores.push({ number, chart: new Chart(picture, (f) => f.cpu[k]) });
     }
     while (cores.length > count) {
         cores.pop();
-        $("cores").lastChild.remove();
+        list.lastChild.remove();
     }
 }
 
@@ -271,6 +277,7 @@ function drawFigures() {
     const now = figure.at + Math.max(0, performance.now() - figuresAt - 1500); // goes on while nothing comes
     const { cpu, memory, load, network } = figure;
     $("cpu").textContent = whole(mean(cpu));
+    $("cpu-more").textContent = cpu.length === 1 ? "1 core" : `${cpu.length} cores, the busiest at ${whole(Math.max(...cpu))} %`;
     charts.cpu.draw(now, 100);
     cells(cpu.length);
     cores.forEach(({ number, chart }, k) => {
@@ -282,16 +289,19 @@ function drawFigures() {
     $("memory-more").textContent = `of ${tenths(memory.total / gib)} GiB, ${whole((100 * memory.used) / memory.total)} %`;
     $("memory-chart-top").textContent = `${tenths(memory.total / gib)} GiB`;
     charts.memory.draw(now, memory.total);
-    $("load").textContent = hundredths(load[0]);
-    $("load-more").textContent = `${hundredths(load[1])} in 5 min, ${hundredths(load[2])} in 15`;
-    const loadTop = Math.max(cpu.length * 1.25, nice(Math.max(...figures.map((f) => f.load[0]))));
+    const [one, five, fifteen] = (load ?? []).map((value) => (value < 9.995 ? hundredths : tenths)(value));
+    $("load").textContent = one ?? "not told";
+    $("load-others").textContent = load ? `${five}  ${fifteen}` : "";
+    const loadTop = Math.max(cpu.length * 1.25, nice(Math.max(...figures.map((f) => f.load?.[0] ?? 0))));
     $("load-chart-top").textContent = `dashes: ${cpu.length === 1 ? "1 core" : `${cpu.length} cores`}`;
     charts.load.draw(now, loadTop, cpu.length);
-    $("in").textContent = rate(network.in);
-    $("out").textContent = rate(network.out);
+    for (const way of ["in", "out"]) {
+        [$(way).textContent, $(`${way}-unit`).textContent] = rate(network[way]);
+    }
     const networkTop = nice(Math.max(10_000, ...figures.flatMap((f) => [f.network.in, f.network.out])));
-    $("network-chart-top").textContent = rate(networkTop, whole);
-    $("network-more").textContent = `most ${rate(Math.max(...figures.flatMap((f) => [f.network.in, f.network.out])))}`;
+    const [top, unit] = rate(networkTop);
+    $("network-chart-top").textContent = `${Number(top)} ${unit}`;
+    $("network-more").textContent = `peak ${rate(Math.max(...figures.flatMap((f) => [f.network.in, f.network.out]))).join(" ")}`;
     charts.network.draw(now, networkTop);
 }
 
@@ -301,10 +311,11 @@ const nice = (value) => {
     const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-9)));
     return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999);
 };
-const rate = (bytes, format = tenths) => {
-    if (bytes >= 999_950_000) return `${format(bytes / 1e9)} GB/s`;
-    if (bytes >= 999_950) return `${format(bytes / 1e6)} MB/s`;
-    return `${format(bytes / 1e3)} kB/s`;
+/// Bytes per second as three digits and a unit.
+const rate = (bytes) => {
+    const [unit, divisor] = bytes >= 999.5e6 ? ["GB/s", 1e9] : bytes >= 999.5e3 ? ["MB/s", 1e6] : ["kB/s", 1e3];
+    const value = bytes / divisor;
+    return [(value >= 99.95 ? whole : value >= 9.995 || value === 0 ? tenths : hundredths)(value), unit];
 };
 
 // ---------------------------------------------------------------- state of the server
@@ -320,7 +331,7 @@ function told(event) {
     $("s-watching").textContent = state.watching;
     $("s-poller").textContent = state.polling ? "running" : "stopped";
     $("s-poller").dataset.on = state.polling;
-    $("s-starts").textContent = `${state.starts} ×`;
+    $("s-starts").textContent = state.starts === 1 ? "once" : `${state.starts} times`;
     $("burst").textContent = `Post ${burst()}`;
     changed();
 }
@@ -359,10 +370,10 @@ async function post(texts) {
             answer = await response.json();
             if (notes.state === "cut") posted += 1;
         }
-        const many = texts.length > 1 ? `${texts.length} notes: the last` : "It";
-        say(answer.subscribers ? `${many} went to ${streams(answer.subscribers)}.` : `${many} went to nobody, and is kept for who comes back.`);
+        const many = texts.length > 1 ? `Posted ${texts.length}` : "Posted";
+        say(answer.subscribers ? `${many}, to ${streams(answer.subscribers)}.` : `${many}. Nobody listens; kept for later.`);
     } catch (error) {
-        const text = error.name === "TimeoutError" ? "no answer; too many tabs open? Browsers allow six connections" : error.message;
+        const text = error.name === "TimeoutError" ? "no answer. Browsers allow six connections: close a tab" : error.message;
         say(`Not posted: ${text}`, true);
     } finally {
         $("burst").disabled = false;
@@ -412,7 +423,6 @@ const both = [live, notes];
 
 /// What follows from the states of the streams.
 function changed() {
-    if (typeof both === "undefined") return;
     const states = both.map((stream) => stream.state);
     const [state, text] = states.every((s) => s === "open") ? ["open", "Live"]
         : states.includes("refused") ? ["refused", "Refused"]
@@ -433,6 +443,7 @@ function changed() {
     }
     const hint = advice();
     if ($("hint").textContent !== hint) $("hint").textContent = hint;
+    $("hint").dataset.tone = states.includes("cut") ? "cut" : lastGap ? "gap" : "";
 }
 
 function advice() {

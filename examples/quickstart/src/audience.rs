@@ -85,3 +85,22 @@ impl Seen {
 fn follows_the_machine(stream: &StreamInfo) -> bool {
     stream.topics.iter().any(|topic| topic.as_str() == MACHINE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_polls_is_one_start() {
+        let audience = Audience::new(32);
+        let stopped = audience.on_stop();
+        for _ in 0..2 {
+            audience.is_polled();
+            audience.is_polled();
+            assert!(audience.subscribe().borrow().polling);
+            stopped(StopReason::NoSubscribers);
+        }
+        let json = r#"{"streams":0,"watching":0,"polling":false,"starts":2,"notes_kept":32}"#;
+        assert_eq!(audience.subscribe().borrow().to_json(), json);
+    }
+}

@@ -136,3 +136,32 @@ fn rounded(value: f64, parts: f64) -> f64 {
 
 /// A reading before this is too old to take a difference to.
 const STALE: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn figures_of_this_machine() {
+        let machine = Machine::new().expect("a system that tells its figures");
+        let figures = machine.figures().await.expect("a reading");
+        assert!(!figures.cpu.is_empty());
+        assert!(
+            figures
+                .cpu
+                .iter()
+                .all(|percent| (0.0..=100.0).contains(percent))
+        );
+        assert!(figures.memory.used <= figures.memory.total && figures.memory.total > 0);
+    }
+
+    #[test]
+    fn loopback_is_left_out() {
+        for name in ["lo", "lo0", "Loopback Pseudo-Interface 1"] {
+            assert!(is_loopback(OsStr::new(name)), "{name}");
+        }
+        for name in ["eth0", "long0", "wlan0"] {
+            assert!(!is_loopback(OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod machine;
 mod page;
 
 use std::env;
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,10 +59,15 @@ async fn run(options: Options) -> Result<(), String> {
     let app = app(&hub, &audience, machine);
 
     say(addr, &options);
-    serve(listener, app)
-        .with_graceful_shutdown(asked_to_stop())
-        .await
-        .map_err(|error| error.to_string())?;
+    let serving = serve(listener, app).with_graceful_shutdown(asked_to_stop());
+    // Serving declares the topics first. A stream that has seen no note has no id to come back with, so
+    // there is one from the start.
+    let note = format!(
+        "Started. The newest {NOTES_KEPT} notes are kept, for a day after the last listener."
+    );
+    let first = async { hub.publish(NOTES, Event::new(&note)) };
+    let (served, _) = tokio::join!(biased; serving.into_future(), first);
+    served.map_err(|error| error.to_string())?;
     if let Some((file, digests)) = options.record.zip(hub.journal_digests()) {
         // As the example `replay` prints them.
         println!("recorded {}", file.display());
@@ -106,6 +112,7 @@ fn app(hub: &Hub, audience: &Audience, machine: Machine) -> App {
             "/notes",
             Route::topic(NOTES)
                 .history(NOTES_KEPT)
+                .retention(DAY)
                 .start(Start::Oldest)
                 .heartbeat(often),
         )
@@ -210,9 +217,45 @@ const MACHINE: &str = "machine";
 const STATE: &str = "state";
 const NOTES: &str = "notes";
 const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Short, so that one sees them on the page; the default is 15 s.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// The two minutes that the charts show.
 const FIGURES_KEPT: u32 = 120;
 /// Few, so that a gap is easily made.
 const NOTES_KEPT: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Option<Options>, String> {
+        Options::read(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn the_command_line() {
+        let Ok(Some(Options { addr, record: None })) = read("") else {
+            panic!("no arguments");
+        };
+        assert_eq!(addr, "127.0.0.1:8080");
+        let Ok(Some(options)) = read("--record run.txt --addr [::1]:0") else {
+            panic!("both arguments");
+        };
+        assert_eq!(options.addr, "[::1]:0");
+        assert_eq!(options.record, Some(PathBuf::from("run.txt")));
+        assert!(matches!(read("--help"), Ok(None)));
+        for mistake in ["--addr", "--record", "--port 1", "run.txt"] {
+            assert!(read(mistake).is_err(), "{mistake}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_routes_fit_together() {
+        let hub = Hub::builder().build().expect("a hub");
+        let machine = Machine::new().expect("a system that tells its figures");
+        app(&hub, &Audience::new(NOTES_KEPT), machine)
+            .check()
+            .expect("an app");
+    }
+}
