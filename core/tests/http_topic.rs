@@ -173,6 +173,11 @@ fn w1_a_route_keeps_only_named_parameters_in_its_own_order() {
     }
     let none = QueryRule::only(Vec::<String>::new()).expect("no parameter at all");
     assert_eq!(named_by(&none, "/a?b=1").as_deref(), Ok("/a"));
+    let stream = QueryRule::only(["event"]).expect("a rule");
+    assert_eq!(
+        named_by(&stream, "/a?event=x&b=1").as_deref(),
+        Ok("/a?event=x")
+    );
     let publish = QueryRule::only(["event", "b"])
         .expect("a rule")
         .for_publish();
