@@ -446,6 +446,20 @@ fn w5_28_history_outlives_the_last_subscriber_by_a_minute() {
 }
 
 #[test]
+fn w5_28_a_publish_without_a_subscriber_keeps_the_log_anew() {
+    let mut world = World::new();
+    world.declare("t", history());
+    let first = world.open(&["t"], Start::Now);
+    world.publish("t", "a");
+    world.leave(first);
+    world.pass(Duration::from_secs(59));
+    assert_eq!(world.publish("t", "b").streams, 0);
+    world.pass(Duration::from_secs(59));
+    let resumed = world.resume(&["t"], "16i-1");
+    assert_eq!(world.text(resumed), ":\n\ndata: b\nid: 16i-2\n\n");
+}
+
+#[test]
 fn w5_29_a_publish_makes_no_topic_and_is_logged_where_one_is_retained() {
     let mut world = World::new();
     assert_eq!(world.publish("absent", "a").streams, 0);

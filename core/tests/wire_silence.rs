@@ -127,6 +127,22 @@ fn w4_19_h3_traffic_begins_the_silence_anew() {
 }
 
 #[test]
+fn w4_19_a_frame_that_waits_when_a_heartbeat_falls_due_takes_its_place() {
+    let mut world = World::new();
+    let stream = open(&mut world, Heartbeat::Default);
+    // Both are found by one pump, which was late.
+    world.now = world.now + INTERVAL + GRANULE;
+    let frame = wire::frame("a");
+    let room = sse_state::Room::Evict;
+    world.state.publish(world.now, "t", frame, room).unwrap();
+    world.pump();
+    world.pass(Duration::from_secs(13));
+    assert_eq!(world.text(stream), "data: a\n\n");
+    let (_, beat) = next_bytes(&mut world, stream, 3 * GRANULE + INTERVAL / 7).unwrap();
+    assert_eq!(beat, ":\n\n", "the next silence has its own");
+}
+
+#[test]
 fn w4_20_h1_h2_heartbeats_are_spread_over_the_last_eighth() {
     let run = |seed: u64| -> Vec<Duration> {
         let mut world = World::with(Config {
