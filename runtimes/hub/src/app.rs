@@ -10,7 +10,7 @@ use crate::feed::Feed;
 use crate::hub::{Guard, Hub};
 use crate::route::{Kind, Mistake, Route, TopicSettings};
 use crate::runtime::Runtime;
-use crate::site::{GetRoute, Path, PublishRoute, Site, StreamRoute, TopicRule};
+use crate::site::{GetRoute, PublishRoute, Site, StreamRoute, TopicRule};
 
 /// Routes under patterns, over one hub. An app keeps its hub alive.
 ///
@@ -85,16 +85,10 @@ impl App {
     /// Finds what is wrong, and what is to be declared.
     fn plan(&self, problems: &mut Vec<Problem>) -> BTreeMap<Name, Declaration> {
         let mut declared: BTreeMap<Name, Declaration> = BTreeMap::new();
-        let mut seen = matchit::Router::new();
-        let mut patterns: BTreeMap<(&str, bool), ()> = BTreeMap::new();
+        let mut patterns = [matchit::Router::new(), matchit::Router::new()];
         for (pattern, verb, route) in &self.routes {
             let mut report = |fault| problems.push(Problem::new(pattern, fault));
-            let is_get = *verb == Verb::Get;
-            if patterns.insert((pattern, is_get), ()).is_some() {
-                report(Fault::Twice);
-            } else if !patterns.contains_key(&(pattern, !is_get))
-                && let Err(error) = seen.insert(pattern.as_str(), ())
-            {
+            if let Err(error) = patterns[*verb as usize].insert(pattern.as_str(), ()) {
                 report(Fault::Pattern(error.to_string()));
             }
             let mut mistakes = route.mistakes.clone();
@@ -149,24 +143,15 @@ impl App {
 
     fn site(self, problems: &mut Vec<Problem>) -> Site {
         let mut site = Site::default();
-        let mut by_pattern: BTreeMap<String, usize> = BTreeMap::new();
         for (pattern, _, route) in self.routes {
-            let place = match by_pattern.get(&pattern) {
-                Some(place) => *place,
-                None => {
-                    let place = site.paths.len();
-                    if let Err(error) = site.router.insert(pattern.as_str(), place) {
-                        let fault = Fault::Pattern(error.to_string());
-                        problems.push(Problem::new(&pattern, fault));
-                        continue;
-                    }
-                    site.paths.push(Path::default());
-                    by_pattern.insert(pattern, place);
-                    place
-                }
+            let put = match built(route) {
+                Built::Get(route) => site.get.insert(pattern.as_str(), route),
+                Built::Post(route) => site.post.insert(pattern.as_str(), Arc::new(route)),
             };
-            if let Some(path) = site.paths.get_mut(place) {
-                put(path, route);
+            // It has been checked before.
+            if let Err(error) = put {
+                let fault = Fault::Pattern(error.to_string());
+                problems.push(Problem::new(&pattern, fault));
             }
         }
         site
@@ -256,39 +241,41 @@ fn check_settings(route: &Route, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-/// Puts a route, which has been checked, where it is found.
-fn put(path: &mut Path, route: Route) {
+/// A route, ready to be found.
+enum Built {
+    Get(GetRoute),
+    Post(PublishRoute),
+}
+
+/// Builds a route that has been checked.
+fn built(route: Route) -> Built {
     let names = |names: &[String]| {
         let names = names.iter().filter_map(|name| Name::new(name).ok());
         TopicRule::Fixed(names.collect())
     };
-    let topic = match &route.kind {
-        Kind::Topics(topics) => names(topics),
-        Kind::Computed(compute) | Kind::PublishTo(compute) => {
-            TopicRule::Computed(Arc::clone(compute))
+    let topic = match route.kind {
+        Kind::Answer(answer) => return Built::Get(GetRoute::Fixed(answer)),
+        Kind::Respond(respond) => return Built::Get(GetRoute::Respond(respond)),
+        Kind::Publish(topic) => {
+            return Built::Post(PublishRoute {
+                to: names(std::slice::from_ref(&topic)),
+                authorize: route.authorize,
+            });
         }
-        Kind::FromUrl(rule) => TopicRule::FromUrl(rule.clone()),
-        Kind::Publish(topic) => names(std::slice::from_ref(topic)),
-        Kind::Answer(answer) => {
-            path.get = Some(GetRoute::Fixed(answer.clone()));
-            return;
+        Kind::PublishTo(compute) => {
+            return Built::Post(PublishRoute {
+                to: TopicRule::Computed(compute),
+                authorize: route.authorize,
+            });
         }
-        Kind::Respond(respond) => {
-            path.get = Some(GetRoute::Respond(Arc::clone(respond)));
-            return;
-        }
+        Kind::Topics(topics) => names(&topics),
+        Kind::Computed(compute) => TopicRule::Computed(compute),
+        Kind::FromUrl(rule) => TopicRule::FromUrl(rule),
     };
-    if matches!(route.kind, Kind::Publish(_) | Kind::PublishTo(_)) {
-        path.post = Some(Arc::new(PublishRoute {
-            to: topic,
-            authorize: route.authorize,
-        }));
-        return;
-    }
     // A declared topic stands with its options; only one that requests name is made with the route's.
     let is_declared = matches!(topic, TopicRule::Fixed(_));
     let options = route.topic.options().filter(|_| !is_declared);
-    path.get = Some(GetRoute::Stream(Arc::new(StreamRoute {
+    Built::Get(GetRoute::Stream(Arc::new(StreamRoute {
         topic,
         options: options.map(Arc::new),
         feed: route.topic.feed.filter(|_| !is_declared),
@@ -298,7 +285,7 @@ fn put(path: &mut Path, route: Route) {
         retry: route.stream.retry,
         lifetime: route.stream.lifetime,
         end_when_finished: route.stream.end_when_finished,
-    })));
+    })))
 }
 
 impl fmt::Debug for App {
@@ -364,10 +351,8 @@ impl fmt::Display for Problem {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The pattern is none, or clashes with another.
+    /// The pattern is none, or clashes with another one of the same method.
     Pattern(String),
-    /// Two routes of one method under one pattern.
-    Twice,
     /// The route contradicts itself.
     Route(Mistake),
     /// Two routes say different things about this topic, two sources for instance.
@@ -380,7 +365,6 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Pattern(error) => f.write_str(error),
-            Fault::Twice => f.write_str("two routes of one method under one pattern"),
             Fault::Route(mistake) => mistake.fmt(f),
             Fault::Conflict(topic) => {
                 write!(

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sse_state::Name;
-use sse_state::http::{Answer, Method, Refusal, Request, query_parameter};
+use sse_state::http::{Allow, Answer, Method, Refusal, Request, query_parameter};
 
 use crate::authorize::Asked;
 use crate::route::Params;
@@ -125,40 +125,28 @@ fn admit(
     local_is_loopback: bool,
 ) -> Result<Admitted, Refused> {
     request.check_host(local_is_loopback, &settings.allowed_hosts)?;
-    let found = site.find(request.path());
-    if request.method() == Method::Options {
-        let allow = match &found {
-            Some((path, _)) => path.allow(),
-            // About the server as a whole.
-            None if request.path() == "*" => sse_state::http::Allow::GetPost,
-            None => return Err(Refusal::NoRoute.into()),
-        };
-        let answer = Answer::options(allow, &settings.cors, request);
-        return Ok(Admitted::Answer(answer));
+    let allow = match site.allow(request.path()) {
+        // About the server as a whole.
+        None if request.path() == "*" => Allow::GetPost,
+        None => return Err(Refusal::NoRoute.into()),
+        Some(allow) => allow,
+    };
+    allow.check(request.method())?;
+    match request.method() {
+        Method::Options => {
+            let answer = Answer::options(allow, &settings.cors, request);
+            Ok(Admitted::Answer(answer))
+        }
+        Method::Post => admit_post(settings, site, request),
+        _ => admit_get(settings, site, request),
     }
-    let (path, parameters) = found.ok_or(Refusal::NoRoute)?;
-    path.allow().check(request.method())?;
+}
+
+fn admit_get(settings: &Settings, site: &Site, request: &Request) -> Result<Admitted, Refused> {
+    let (route, parameters) = site.find_get(request.path()).ok_or(Refusal::NoRoute)?;
     let params = Params::new(&parameters, request.query());
-    if request.method() == Method::Post {
-        // `allow` has this method only where the route is.
-        let route = path.post.as_ref().ok_or(Refusal::NoRoute)?;
-        let body = request.body(settings.frame_bytes as u64)?;
-        // Not over the bound just checked, which is 32 bits wide.
-        let length = body.missing() as usize;
-        settings.cors.check(request)?;
-        let topics = topics(&route.to, request, &params, settings)?;
-        let topic = topics.into_iter().next().ok_or(Refusal::NoRoute)?;
-        let event = query_parameter(request.query().unwrap_or_default(), "event")?;
-        return Ok(Admitted::Publish {
-            route: Arc::clone(route),
-            topic,
-            event,
-            length,
-            parameters,
-        });
-    }
     settings.cors.check(request)?;
-    match path.get.as_ref().ok_or(Refusal::NoRoute)? {
+    match route {
         GetRoute::Fixed(answer) => Ok(Admitted::Answer(answer.clone())),
         GetRoute::Respond(respond) => Ok(Admitted::Respond(Arc::clone(respond), parameters)),
         GetRoute::Stream(route) => Ok(Admitted::Stream {
@@ -167,6 +155,25 @@ fn admit(
             parameters,
         }),
     }
+}
+
+fn admit_post(settings: &Settings, site: &Site, request: &Request) -> Result<Admitted, Refused> {
+    let (route, parameters) = site.find_post(request.path()).ok_or(Refusal::NoRoute)?;
+    let params = Params::new(&parameters, request.query());
+    let body = request.body(settings.frame_bytes as u64)?;
+    // Not over the bound just checked, which is 32 bits wide.
+    let length = body.missing() as usize;
+    settings.cors.check(request)?;
+    let topics = topics(&route.to, request, &params, settings)?;
+    let topic = topics.into_iter().next().ok_or(Refusal::NoRoute)?;
+    let event = query_parameter(request.query().unwrap_or_default(), "event")?;
+    Ok(Admitted::Publish {
+        route: Arc::clone(route),
+        topic,
+        event,
+        length,
+        parameters,
+    })
 }
 
 /// The topics of a request, by the rule of its route.

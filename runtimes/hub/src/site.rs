@@ -10,18 +10,12 @@ use crate::authorize::{Asked, Hook};
 use crate::feed::Feed;
 use crate::route::Params;
 
-/// All routes.
+/// All routes. Each method has its own patterns: GET may be served by `/{*rest}` where POST has a path of
+/// its own.
 #[derive(Default)]
 pub(crate) struct Site {
-    pub(crate) router: matchit::Router<usize>,
-    pub(crate) paths: Vec<Path>,
-}
-
-/// The routes of one pattern.
-#[derive(Default)]
-pub(crate) struct Path {
-    pub(crate) get: Option<GetRoute>,
-    pub(crate) post: Option<Arc<PublishRoute>>,
+    pub(crate) get: matchit::Router<GetRoute>,
+    pub(crate) post: matchit::Router<Arc<PublishRoute>>,
 }
 
 /// What GET and HEAD get.
@@ -64,25 +58,37 @@ pub(crate) enum TopicRule {
     FromUrl(QueryRule),
 }
 
+/// A route, and the parameters of its pattern.
+pub(crate) type Found<'a, T> = Option<(&'a T, Vec<(String, String)>)>;
+
 impl Site {
-    /// The routes for a decoded path, and the parameters of their pattern.
-    pub(crate) fn find(&self, path: &str) -> Option<(&Path, Vec<(String, String)>)> {
-        let found = self.router.at(path).ok()?;
-        let parameters = found
-            .params
-            .iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
-        Some((self.paths.get(*found.value)?, parameters))
+    /// What GET and HEAD get at a decoded path.
+    pub(crate) fn find_get(&self, path: &str) -> Found<'_, GetRoute> {
+        find(&self.get, path)
+    }
+
+    /// What POST does at a decoded path.
+    pub(crate) fn find_post(&self, path: &str) -> Found<'_, Arc<PublishRoute>> {
+        find(&self.post, path)
+    }
+
+    /// What is allowed at a decoded path, if anything.
+    pub(crate) fn allow(&self, path: &str) -> Option<Allow> {
+        match (self.get.at(path).is_ok(), self.post.at(path).is_ok()) {
+            (true, true) => Some(Allow::GetPost),
+            (true, false) => Some(Allow::Get),
+            (false, true) => Some(Allow::Post),
+            (false, false) => None,
+        }
     }
 }
 
-impl Path {
-    pub(crate) fn allow(&self) -> Allow {
-        match (&self.get, &self.post) {
-            (Some(_), Some(_)) => Allow::GetPost,
-            (None, Some(_)) => Allow::Post,
-            _ => Allow::Get,
-        }
-    }
+fn find<'a, T>(router: &'a matchit::Router<T>, path: &str) -> Found<'a, T> {
+    let found = router.at(path).ok()?;
+    let parameters = found
+        .params
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    Some((found.value, parameters))
 }

@@ -146,14 +146,14 @@ async fn w9_6_slow_heads_have_a_deadline_and_bounds_and_touch_no_stream() {
 #[tokio::test(start_paused = true)]
 async fn w9_6_a_head_over_its_bound_is_refused() {
     let hub = builder()
-        .head_bytes(200)
+        .head_bytes(400)
         .head_fields(3)
         .build()
         .expect("a hub");
     let server = open(&hub);
-    let long = format!("/{}", "a".repeat(300));
+    let long = format!("/{}", "a".repeat(500));
     assert_eq!(status(&server.ask(&get(&long, "")).await), 414);
-    let field = format!("X: {}\r\n", "x".repeat(300));
+    let field = format!("X: {}\r\n", "x".repeat(500));
     assert_eq!(status(&server.ask(&get("/a", &field)).await), 431);
     assert_eq!(
         status(&server.ask(&get("/a", "A: 1\r\nB: 2\r\nC: 3\r\n")).await),
