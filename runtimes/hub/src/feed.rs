@@ -56,6 +56,7 @@ impl Running {
         token: SourceToken,
         feed: Arc<Feed>,
     ) -> Running {
+        crate::trace::source(topic.as_str(), "started");
         let mut running = Running {
             topic,
             feed,
@@ -96,6 +97,7 @@ impl Running {
         let tell = move |polled: Result<Polled, task::Panicked>| {
             let (outcome, next) = polled.unwrap_or_else(|_| {
                 told.counters.poll_panicked();
+                crate::trace::panicked("a poll");
                 (failed(&feed, "the poll panicked"), Next::GoOn)
             });
             tell_result(&told, &feed, token, number, outcome, next);
@@ -129,6 +131,7 @@ impl Running {
     /// Drops what runs, then tells why.
     pub(crate) fn stop(mut self, reason: StopReason) {
         self.work = None;
+        crate::trace::source(self.topic.as_str(), "stopped");
         if let Some(on_stop) = &self.feed.on_stop {
             // Its panic is its own affair.
             let _ = task::call(|| on_stop(reason));

@@ -60,10 +60,14 @@ impl<R> Hub<R> {
     /// # Errors
     /// [`PublishError`]; nothing was published then.
     ///
-    /// # Examples
-    /// ```ignore
-    /// let published = hub.publish("news", Event::new("it rains").name("weather"))?;
-    /// println!("for {} streams", published.streams);
+    /// ```
+    /// use sse_state_hub::{Event, Hub, PublishError};
+    ///
+    /// fn tell<R>(hub: &Hub<R>) -> Result<(), PublishError> {
+    ///     let published = hub.publish("news", Event::new("it rains").name("weather"))?;
+    ///     println!("for {} streams", published.streams);
+    ///     Ok(())
+    /// }
     /// ```
     pub fn publish(&self, topic: &str, event: Event<'_>) -> Result<Published, PublishError> {
         publish(self.shared(), To::Topic(topic), event)

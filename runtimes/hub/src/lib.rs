@@ -37,6 +37,7 @@ mod supervisor;
 mod table;
 mod task;
 mod timer;
+mod trace;
 mod wait;
 mod worker;
 

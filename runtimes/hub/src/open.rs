@@ -207,6 +207,7 @@ fn try_subscribe(
 ) -> Result<(), Error> {
     let route = &plan.route;
     let request = plan.asked.request();
+    let first = plan.asked.topics().first().ok_or(Error::Topics)?;
     let now = shared.now();
     // A key that is no name is nobody's.
     let key = grant.name().map_err(|_| Error::Closed)?;
@@ -230,7 +231,7 @@ fn try_subscribe(
         expires: grant.lasts().map(|time| now + time),
         key: key.clone(),
         end_when_finished: route.end_when_finished,
-        ..Subscribe::new(Via::Connection(id), plan.asked.topics()[0].clone())
+        ..Subscribe::new(Via::Connection(id), first.clone())
     };
     let mut inner = shared.lock();
     if let (Some(feed), [topic]) = (&route.feed, plan.asked.topics()) {
@@ -378,6 +379,7 @@ pub(crate) fn refuse(
 /// Says it, with what CORS adds on every answer of a route.
 fn say(shared: &Shared, id: SubscriberId, request: Option<&Request>, answer: Answer) {
     shared.counters.answered(answer.status_code());
+    crate::trace::answered(request.map(Request::path), answer.status_code());
     let bytes = match request {
         Some(request) => answer
             .cors(&shared.settings.cors, request)
@@ -399,6 +401,7 @@ fn busy(shared: &Shared, request: &Request) -> Answer {
 
 /// A function of the author broke.
 fn broken() -> Answer {
+    crate::trace::panicked("a decision on a request");
     text_answer(500, "internal error\n")
 }
 

@@ -67,7 +67,10 @@ impl Journal {
         std::mem::swap(&mut out.spare, &mut *lock(&self.lines));
         if !out.failed && !out.spare.is_empty() {
             let written = out.writer.write_all(out.spare.as_bytes());
-            out.failed = written.and_then(|()| out.writer.flush()).is_err();
+            if let Err(error) = written.and_then(|()| out.writer.flush()) {
+                crate::trace::journal_failed(&error);
+                out.failed = true;
+            }
         }
         out.spare.clear();
     }

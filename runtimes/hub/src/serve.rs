@@ -194,6 +194,7 @@ impl<L: Listener> Future for Acceptor<L> {
                 Ok(accepted) => admit(&this.shared, &this.site, accepted),
                 Err(error) => {
                     this.shared.counters.accept_error();
+                    crate::trace::accept_failed(&error);
                     if !is_of_one_connection(&error) {
                         this.paused = Some(this.shared.now() + PAUSE);
                     }

@@ -78,10 +78,10 @@ impl Timer for SleepTimer {
             }
         }
         match &mut self.sleep {
-            Some((_, sleep)) => {
+            Some((set, sleep)) => {
                 ready!(sleep.as_mut().poll(cx));
-                // tokio counts in milliseconds, and may be early by less than one.
-                self.sleep = None;
+                // It is set anew, and not made anew, when it is polled next.
+                *set = Time::MAX;
                 Poll::Ready(())
             }
             None => Poll::Pending,
