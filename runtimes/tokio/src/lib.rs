@@ -36,3 +36,8 @@ pub use sse_state_hub::{
 
 /// A hub on tokio; built inside its runtime.
 pub type Hub = sse_state_hub::Hub<Tokio>;
+
+/// The examples of the README, so that they are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
