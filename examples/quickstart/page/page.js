@@ -350,7 +350,7 @@ function note(event) {
 
 function gap(stream, event) {
     const { topic, missed, why } = parse(event.data) ?? {};
-    const what = missed == null ? "Events are gone" : `${missed} events are gone`;
+    const what = missed != null ? `${missed} events are gone` : why === "expired" ? "Events are gone" : "Events may be gone";
     const reason = {
         expired: "older than what the server keeps", unknown: "the id is not known", epoch: "the server was started anew",
         ahead: "the id is from the future", slow: "this client was too slow",
@@ -441,6 +441,12 @@ function changed() {
         aside.close();
         aside = null;
     }
+    // Without a stream that tells it, the state is not known.
+    if (["waiting", "refused"].includes(live.state)) {
+        for (const id of ["s-streams", "s-watching", "s-poller", "s-starts"]) $(id).textContent = "–";
+        $("s-poller").dataset.on = "";
+        server = null;
+    }
     const hint = advice();
     if ($("hint").textContent !== hint) $("hint").textContent = hint;
     $("hint").dataset.tone = states.includes("cut") ? "cut" : lastGap ? "gap" : "";
@@ -455,6 +461,9 @@ function advice() {
         return server?.watching
             ? "/live is cut, but somebody else watches, so the poller goes on. Restore brings what this page has missed."
             : "/live is cut and nobody watches, so the server has stopped its poller. Restore starts it again.";
+    }
+    if (both.some((stream) => stream.state === "waiting")) {
+        return "The server does not answer. The browser tries again by itself, after the time that the server gave it.";
     }
     if (lastGap && performance.now() - lastGap.at < 20_000) return lastGap.text;
     return `Cut /notes, post a few, restore: each arrives once. Post ${burst()} while it is cut, and a gap notice tells what is gone.`;
