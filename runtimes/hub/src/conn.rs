@@ -85,19 +85,15 @@ impl Conn {
 }
 
 impl Deciding {
-    /// Keeps a little of a body, so that a small one needs no second look; `None`: past what may follow
-    /// a head, cut. `Some(false)`: read no more until the hook has decided.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Option<bool> {
+    /// Keeps a little of a body, so that a small one needs no second look; false past what may follow it.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> bool {
         let wanted = self.body - self.early.len();
         let (body, rest) = bytes.split_at(wanted.min(bytes.len()));
         self.early.extend_from_slice(body);
-        if !self.drain.push(rest.len()) {
-            return None;
-        }
-        Some(self.reads_on())
+        self.drain.push(rest.len())
     }
 
-    /// Whether there is room for more.
+    /// Whether there is room for more; else nothing is read until the hook has decided.
     pub(crate) fn reads_on(&self) -> bool {
         self.body == self.early.len() || self.early.len() < EARLY_BYTES
     }

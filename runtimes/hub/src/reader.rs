@@ -73,7 +73,7 @@ pub(crate) fn empty(stream: &dyn Stream) {
 fn take(shared: &Arc<Shared>, id: SubscriberId, conn: &Arc<Conn>, phase: &mut Phase, bytes: &[u8]) {
     let goes_on = match phase {
         Phase::Head(_) => return take_head(shared, id, conn, phase, bytes),
-        Phase::Deciding(deciding) => deciding.take(bytes).is_some(),
+        Phase::Deciding(deciding) => deciding.take(bytes),
         Phase::Body(body) => {
             let goes_on = body.take(bytes);
             if goes_on && body.is_complete() {

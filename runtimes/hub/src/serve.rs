@@ -92,7 +92,7 @@ impl<L: Listener> Serving<L> {
         let (guard, site) = app.build().map_err(ServeError::App)?;
         let shared = &guard.shared;
         let acceptor = Acceptor {
-            listener: Some(listener),
+            listener,
             shared: Arc::clone(shared),
             site: Arc::new(site),
             timer: shared.runtime.timer(),
@@ -163,7 +163,8 @@ impl From<ServeError> for io::Error {
 
 /// Accepts, as a task, until a shutdown begins. No error ends it.
 struct Acceptor<L> {
-    listener: Option<L>,
+    /// Its port is free when the task ends.
+    listener: L,
     shared: Arc<Shared>,
     site: Arc<Site>,
     timer: Box<dyn Timer>,
@@ -179,18 +180,13 @@ impl<L: Listener> Future for Acceptor<L> {
         for _ in 0..ACCEPTS {
             this.shared.end.listen(cx);
             if this.shared.lock().closing {
-                // The port is free from now on.
-                this.listener = None;
                 return Poll::Ready(());
             }
             if let Some(until) = this.paused {
                 ready!(this.timer.poll_at(until, cx));
                 this.paused = None;
             }
-            let Some(listener) = &mut this.listener else {
-                return Poll::Ready(());
-            };
-            match ready!(listener.poll_accept(cx)) {
+            match ready!(this.listener.poll_accept(cx)) {
                 Ok(accepted) => admit(&this.shared, &this.site, accepted),
                 Err(error) => {
                     this.shared.counters.accept_error();

@@ -195,3 +195,90 @@ impl Bell {
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts its wake-ups.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn counter() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    #[test]
+    fn a_worker_does_not_sleep_through_what_was_raised_while_it_looked() {
+        let signal = Signal::new(1);
+        let (_, waker) = counter();
+        let cx = Context::from_waker(&waker);
+        signal.lower();
+        signal.raise();
+        assert!(!signal.sleep(0, &cx), "raised since it looked");
+        signal.lower();
+        assert!(signal.sleep(0, &cx));
+    }
+
+    #[test]
+    fn raising_wakes_nobody_while_a_worker_is_awake_and_one_if_all_sleep() {
+        let signal = Signal::new(2);
+        let (first, one) = counter();
+        let (second, two) = counter();
+        let woken = || first.0.load(Ordering::SeqCst) + second.0.load(Ordering::SeqCst);
+        assert!(signal.sleep(0, &Context::from_waker(&one)));
+        signal.raise();
+        assert_eq!(woken(), 0, "the other one is awake");
+        signal.lower();
+        assert!(signal.sleep(1, &Context::from_waker(&two)));
+        signal.raise();
+        signal.raise();
+        assert_eq!(woken(), 1);
+        signal.wake_one();
+        assert_eq!(woken(), 2);
+    }
+
+    #[test]
+    fn a_sleeping_worker_that_is_polled_for_nothing_sleeps_on_with_its_new_waker() {
+        let signal = Signal::new(1);
+        let (first, one) = counter();
+        let (second, two) = counter();
+        assert!(signal.sleep(0, &Context::from_waker(&one)));
+        assert!(signal.is_asleep(0, &Context::from_waker(&two)));
+        signal.raise();
+        assert_eq!(
+            (
+                first.0.load(Ordering::SeqCst),
+                second.0.load(Ordering::SeqCst)
+            ),
+            (0, 1)
+        );
+        assert!(!signal.is_asleep(0, &Context::from_waker(&two)));
+    }
+
+    #[test]
+    fn a_connection_stands_on_the_ready_list_once_until_it_is_taken() {
+        let ready = Arc::new(Ready::new(Arc::new(Signal::new(1))));
+        let conn = Arc::new(ConnWaker::new(Arc::clone(&ready), 7));
+        conn.wake_by_ref();
+        conn.wake_by_ref();
+        let mut slots = Vec::new();
+        assert!(!ready.take(&mut slots, 10));
+        assert_eq!(slots, [7]);
+        conn.wake_by_ref();
+        assert!(!ready.take(&mut slots, 10), "it has not been looked at");
+        assert_eq!(slots, [7]);
+        conn.taken();
+        conn.wake_by_ref();
+        ready.push(8);
+        assert!(ready.take(&mut slots, 1), "one is left");
+        assert_eq!(slots, [7, 7]);
+    }
+}

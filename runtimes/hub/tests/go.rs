@@ -390,14 +390,23 @@ async fn go_polling_drops_the_poll_in_flight_when_it_stops() {
 #[tokio::test(start_paused = true)]
 async fn go_polling_past_its_timeout_is_dropped_and_the_next_replaces_it() {
     let hub = builder().poll_timeout(3 * SECOND).build().expect("a hub");
-    let polls = Arc::new(AtomicU32::new(0));
-    let counter = Arc::clone(&polls);
+    let running = Arc::new(AtomicU32::new(0));
+    let polls = AtomicU32::new(0);
+    struct Running(Arc<AtomicU32>);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
     let polling = Polling::value(SECOND, move || {
-        let number = counter.fetch_add(1, Ordering::SeqCst) + 1;
+        let number = polls.fetch_add(1, Ordering::SeqCst) + 1;
+        running.fetch_add(1, Ordering::SeqCst);
+        let guard = Running(Arc::clone(&running));
         async move {
             if number == 1 {
                 std::future::pending::<()>().await;
             }
+            assert_eq!(guard.0.load(Ordering::SeqCst), 1, "the first was dropped");
             number
         }
     });

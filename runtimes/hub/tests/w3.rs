@@ -233,6 +233,8 @@ async fn w3_19_an_orderly_end_waits_for_the_peer_two_seconds_and_drops_what_come
     client.end().await.expect("in order");
     let start = Instant::now();
     client.write(b"still here");
+    settle().await;
+    client.slip_in(b"and this");
     eventually("closed", || answered(2)).await;
     let took = start.elapsed();
     assert!(took >= 2 * SECOND && took < 3 * SECOND, "{took:?}");

@@ -192,6 +192,11 @@ impl Client {
         wake(&mut pipe.server_reads);
     }
 
+    /// Bytes of which the server is not woken, as if they had come after its last look.
+    pub(crate) fn slip_in(&self, bytes: &[u8]) {
+        self.pipe.lock().unwrap().to_server.extend(bytes);
+    }
+
     /// How much is taken while nobody reads.
     pub(crate) fn set_window(&self, bytes: usize) {
         let mut pipe = self.pipe.lock().unwrap();
