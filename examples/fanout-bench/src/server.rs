@@ -17,7 +17,7 @@ use crate::words::Words;
 /// A server. It ends when this is dropped.
 pub struct Server {
     child: Child,
-    input: ChildStdin,
+    input: Option<ChildStdin>,
     lines: Receiver<String>,
     /// Answers that nobody has asked for yet.
     early: VecDeque<String>,
@@ -47,7 +47,18 @@ impl Server {
     /// If it does not start.
     pub fn start(kind: &str, settings: &Words) -> Result<Server, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut child = Command::new(program)
+        // A profiler, for instance.
+        let wrap = std::env::var(WRAP).unwrap_or_default();
+        let mut words = wrap.split_whitespace();
+        let mut command = match words.next() {
+            Some(first) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        let mut child = command
             .args([
                 &format!("serve-{kind}"),
                 "--settings",
@@ -70,7 +81,7 @@ impl Server {
         });
         let mut server = Server {
             child,
-            input,
+            input: Some(input),
             lines,
             early: VecDeque::new(),
             addr: SocketAddr::from(([0, 0, 0, 0], 0)),
@@ -150,13 +161,24 @@ impl Server {
         self.child.try_wait().map_err(|error| error.to_string())
     }
 
+    /// What it says when it has ended in order: digests, if it recorded.
+    ///
+    /// # Errors
+    /// If it says nothing.
+    pub fn last_words(&mut self) -> Result<Words, String> {
+        self.answer("ended", ANSWER)
+    }
+
     fn ask(&mut self, what: &str, words: &Words) -> Result<Words, String> {
         self.say(what, words)?;
         self.answer(what, ANSWER)
     }
 
     fn say(&mut self, what: &str, words: &Words) -> Result<(), String> {
-        writeln!(self.input, "{what} {words}").map_err(|error| format!("server: {error}"))
+        let Some(input) = &mut self.input else {
+            return Err("server: its input was closed".to_owned());
+        };
+        writeln!(input, "{what} {words}").map_err(|error| format!("server: {error}"))
     }
 
     fn answer(&mut self, what: &str, limit: Duration) -> Result<Words, String> {
@@ -185,11 +207,20 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It has gone already, or it goes now.
+        // At the end of its input it ends by itself, and a profiler around it writes what it has.
+        self.input = None;
+        let end = Instant::now() + GONE;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
+/// Names an environment variable: a command that the server is started by, with its arguments.
+const WRAP: &str = "FANOUT_BENCH_WRAP";
+/// How long a server may take to go.
+const GONE: Duration = Duration::from_secs(10);
 /// How long an answer may take on a busy machine.
 const ANSWER: Duration = Duration::from_secs(20);

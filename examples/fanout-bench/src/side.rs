@@ -27,6 +27,8 @@ pub struct Slice {
     pub cpu: Cpu,
     /// The same in nanoseconds, both parts.
     pub cpu_nanos: u64,
+    /// Calls of the server's allocator.
+    pub calls: u64,
     /// Time that passed, in nanoseconds.
     pub nanos: u64,
 }
@@ -88,6 +90,7 @@ impl Side {
             delivered: all - before,
             cpu: used.cpu - usage.cpu,
             cpu_nanos: used.cpu_nanos - usage.cpu_nanos,
+            calls: used.calls - usage.calls,
             nanos,
         })
     }
@@ -101,6 +104,7 @@ impl Slice {
             delivered: self.delivered + other.delivered,
             cpu: self.cpu + other.cpu,
             cpu_nanos: self.cpu_nanos + other.cpu_nanos,
+            calls: self.calls + other.calls,
             nanos: self.nanos + other.nanos,
         }
     }
@@ -114,6 +118,11 @@ impl Slice {
     pub fn user_micros_each(&self) -> f64 {
         let share = self.cpu.user as f64 / self.cpu.total().max(1) as f64;
         self.micros_each() * share
+    }
+
+    /// Calls of the allocator for one delivery: those of the publishes, spread over the streams.
+    pub fn calls_each(&self) -> f64 {
+        self.calls as f64 / self.delivered as f64
     }
 
     /// Deliveries per second.

@@ -1,7 +1,9 @@
 //! The commands: each prints its figures and judges them.
 
+mod crowd;
 mod drain;
 mod pace;
+mod replay;
 mod saturate;
 mod soak;
 mod stalled;
@@ -24,6 +26,7 @@ pub fn run(command: &str, args: Args, figures: &mut Figures) -> Result<(), Strin
         "stalled" => stalled::run(args, figures),
         "drain" => drain::run(args, figures),
         "soak" => soak::run(args, figures),
+        "replay" => replay::run(args, figures),
         "saturate" => saturate::run(args, figures),
         other => Err(format!("`{other}` is not a command\n{USAGE}")),
     }
@@ -39,4 +42,5 @@ usage: fanout-bench COMMAND [--option value …]
   stalled    one of 1 000 never reads: the others do not notice, it is told or cut
   drain      SIGTERM with 1 000 streams: all end in order
   soak       connects, stalls, publishes, resumes at random
+  replay     a run under load is recorded and replayed, byte for byte
   saturate   as fast as there is room, nothing lost";

@@ -43,8 +43,14 @@ fn compare(
     let seconds: f64 = args.take("seconds", 1.5)?;
     let threads: usize = args.take("threads", 2)?;
     let ratio_bar: f64 = args.take("ratio", ratio_bar)?;
+    // `floor` against itself tells what the method scatters by.
+    let server: String = args.take("server", "tokio".to_owned())?;
+    let options: u8 = args.take("floor-options", 0)?;
     args.finish()?;
-    let settings = Words::default().with("threads", threads);
+    let settings = Words::default()
+        .with("threads", threads)
+        .with("options", options);
+    let bare = Words::default();
     let order = Order {
         burst,
         ..Order::paced(
@@ -58,8 +64,8 @@ fn compare(
     let (mut ratios, mut late) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         // New processes each time: where their memory happens to lie is part of what scatters.
-        let mut a = Side::open("tokio", &settings, streams)?;
-        let mut b = Side::open("floor", &Words::default(), streams)?;
+        let mut a = Side::open(&server, &settings, streams)?;
+        let mut b = Side::open("floor", &bare, streams)?;
         let warm_up = Order { ticks: 5, ..order };
         a.slice(warm_up)?;
         b.slice(warm_up)?;
@@ -90,16 +96,21 @@ fn compare(
     println!(
         "{streams} streams, {events} events/s of 128 B in bursts of {burst}, {threads} threads, {rounds} rounds"
     );
-    own.tell("tokio", figures);
+    own.tell(&server, figures);
     floor.tell("floor", figures);
-    figures.tell("p99, tokio / floor", Median::of(&late), "×");
+    figures.tell(&format!("p99, {server} / floor"), Median::of(&late), "×");
     figures.at_most(
-        "CPU per delivery, tokio / floor",
+        &format!("CPU per delivery, {server} / floor"),
         Median::of(&ratios),
         "×",
         ratio_bar,
     );
-    figures.at_most("user part, tokio", Median::of(&own.user), "µs", user_bar);
+    figures.at_most(
+        &format!("user part, {server}"),
+        Median::of(&own.user),
+        "µs",
+        user_bar,
+    );
     Ok(())
 }
 
@@ -120,6 +131,8 @@ impl Rounds {
         figures.tell(&format!("{name}: user part"), user, "µs");
         let user = Median::exactly(self.sum.user_micros_each());
         figures.tell(&format!("{name}: user part over all rounds"), user, "µs");
+        let calls = Median::exactly(self.sum.calls_each());
+        figures.tell(&format!("{name}: allocations per delivery"), calls, "");
         for (samples, share) in self.latency.iter().zip(SHARES) {
             let name = format!("{name}: p{}", share * 100.0);
             figures.tell(&name, Median::of(samples), "µs");

@@ -56,6 +56,8 @@ pub(super) fn run(mut args: Args, figures: &mut Figures) -> Result<(), String> {
         Median::exactly(used.micros_each()),
         "µs",
     );
+    let calls = Median::exactly(used.calls_each());
+    figures.at_most("allocations per delivery", calls, "", 0.01);
     let after = settled(&mut side.server)?;
     let live = each(after.live.saturating_sub(idle.live));
     figures.at_most(

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
+use sse_state_tokio::socket;
+
 use super::{Order, Receipt, Service, attend};
 use crate::payload;
 use crate::words::Words;
 
-/// Serves until the input ends.
-pub(super) fn run() -> Result<(), String> {
+/// Serves until the input ends. With `options` 1 its sockets have the options of the hub's.
+pub(super) fn run(settings: &Words) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).map_err(text)?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -22,11 +24,15 @@ pub(super) fn run() -> Result<(), String> {
     listener.listen(4096).map_err(text)?;
     let listener = std::net::TcpListener::from(listener);
     let addr = listener.local_addr().map_err(text)?;
+    let has_options = settings.get_or("options", 0)? == 1;
     let floor = Arc::new(Floor::default());
     attend(Arc::clone(&floor), addr);
     for stream in listener.incoming() {
         // One that fails is not served; its client tells.
         if let Some(stream) = stream.ok().and_then(greet) {
+            if has_options {
+                socket::set_options(&stream, Duration::from_secs(35));
+            }
             floor.lock().push(stream);
         }
     }

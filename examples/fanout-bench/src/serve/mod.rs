@@ -24,7 +24,7 @@ pub use order::{Order, Receipt};
 pub fn run(kind: &str, settings: &Words) -> Result<(), String> {
     match kind {
         "tokio" => tokio::run(settings),
-        "floor" => floor::run(),
+        "floor" => floor::run(settings),
         other => Err(format!("`{other}` is not a kind of server")),
     }
 }

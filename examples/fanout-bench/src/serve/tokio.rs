@@ -1,5 +1,6 @@
 //! The project's own server on tokio.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use sse_state_tokio::{App, CloseReason, Event, Hub, Route, Slow, listen, serve};
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Order, Receipt, Service, attend};
+use super::{Order, Receipt, Service, attend, say};
 use crate::payload;
 use crate::random::Random;
 use crate::words::Words;
@@ -17,7 +18,7 @@ use crate::words::Words;
 ///
 /// Settings: `threads` of the runtime (0: one, that of the caller), `topics`, `log`, `history` (`even`: topics with an
 /// even number have it), `pairs` (1: a path with two of these), `slow` (`skip`, `conflate`, `close`), `notice` (0 or 1),
-/// `write_timeout` and `grace` in milliseconds.
+/// `write_timeout` and `grace` in milliseconds, `record` (the file of a journal).
 pub(super) fn run(settings: &Words) -> Result<(), String> {
     let mut builder = match settings.get_or("threads", 2)? {
         0 => Builder::new_current_thread(),
@@ -35,13 +36,15 @@ pub(super) fn run(settings: &Words) -> Result<(), String> {
 }
 
 async fn serve_all(settings: &Words) -> Result<(), String> {
-    let hub = Hub::builder()
+    let mut builder = Hub::builder()
         .write_timeout(Duration::from_millis(
             settings.get_or("write_timeout", 30_000)?,
         ))
-        .grace(Duration::from_millis(settings.get_or("grace", 5_000)?))
-        .build()
-        .map_err(|error| error.to_string())?;
+        .grace(Duration::from_millis(settings.get_or("grace", 5_000)?));
+    if let Ok(path) = settings.get::<PathBuf>("record") {
+        builder = builder.record(path);
+    }
+    let hub = builder.build().map_err(|error| error.to_string())?;
     let mut app = App::new(&hub);
     for number in 1..=settings.get_or("topics", 1)? {
         app = app.get(topic(number), route(number, settings)?);
@@ -61,7 +64,14 @@ async fn serve_all(settings: &Words) -> Result<(), String> {
     serve(listener, app)
         .with_graceful_shutdown(async move { terminated.recv().await })
         .await
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    let digests = hub.journal_digests().map_or(Words::default(), |digests| {
+        Words::default()
+            .with("actions", digests.actions)
+            .with("state", digests.state)
+    });
+    say("ended", &digests);
+    Ok(())
 }
 
 /// The name of a topic, and its path.
