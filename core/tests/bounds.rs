@@ -1,441 +1,756 @@
-//! Every bound of the machine at one below it, at it, and one past it (B7): past it a typed error that changes
-//! nothing, or the policy that `Config` names; a running stream is never touched.
+//! B7: each bound at limit − 1, limit and limit + 1. At the limit a call is refused with its bound, the
+//! state is as it was, and no running stream pays for it.
 
-mod wire;
+mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sse_state::{
-    Bound, CloseReason, Config, ConfigError, Control, Ending, Error, Name, Next, PollOutcome, Room,
-    SourceKind, SourceToken, SseState, Start, SubscriberId, TopicOptions,
-};
-use wire::{EPOCH, World, frame, join};
-
-const SECOND: Duration = Duration::from_secs(1);
+use common::{Bench, Reader, SECOND, frame, name};
+use sse_state::*;
 
 fn config() -> Config {
-    Config::new(EPOCH)
+    Config::new(Epoch(1))
 }
 
-/// A call that is refused for this bound, and changes nothing.
-#[track_caller]
-fn refused<T: std::fmt::Debug + PartialEq>(
-    world: &mut World,
+/// Calls `limit` times with success, and is refused for this bound the next time, without a trace.
+fn refused_past(
+    bench: &mut Bench,
+    limit: u32,
     bound: Bound,
-    call: impl FnOnce(&mut World) -> Result<T, Error>,
+    mut call: impl FnMut(&mut Bench, u32) -> Result<(), Error>,
 ) {
-    let before = (
-        world.state.digest(),
-        world.state.now(),
-        world.state.stats().refused_full,
-    );
-    assert_eq!(call(world), Err(Error::Full(bound)));
-    let after = (
-        world.state.digest(),
-        world.state.now(),
-        world.state.stats().refused_full - 1,
-    );
-    assert_eq!(after, before, "B7, R5: {bound:?}");
-}
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-fn deciding(world: &mut World) -> SubscriberId {
-    let id = world.state.accept(world.now).unwrap();
-    world.state.head_done(world.now, id).unwrap();
-    id
-}
-
-fn try_open(world: &mut World, topics: &[&str]) -> Result<SubscriberId, Error> {
-    world.open_as(|subscribe| subscribe.topics = topics.iter().map(|topic| join(topic)).collect())
-}
-
-#[test]
-fn b7_head_bytes() {
-    let mut world = World::with(Config {
-        head_bytes: 100,
-        ..config()
-    });
-    let id = world.state.accept(world.now).unwrap();
-    for bytes in [99, 100] {
-        assert_eq!(world.state.head_held(world.now, id, bytes), Ok(()));
+    for number in 1..=limit {
+        assert_eq!(
+            call(bench, number),
+            Ok(()),
+            "{number} of {limit}: {bound:?}"
+        );
     }
-    refused(&mut world, Bound::Head, |world| {
-        world.state.head_held(world.now, id, 101)
-    });
-}
-
-#[test]
-fn b7_heads_bytes() {
-    let mut world = World::with(Config {
-        heads_bytes: 100,
-        ..config()
-    });
-    let [one, two] = [(); 2].map(|()| world.state.accept(world.now).unwrap());
-    world.state.head_held(world.now, one, 60).unwrap();
-    for bytes in [39, 40] {
-        assert_eq!(world.state.head_held(world.now, two, bytes), Ok(()));
-    }
-    refused(&mut world, Bound::Heads, |world| {
-        world.state.head_held(world.now, two, 41)
-    });
-    // A head that is complete, or gone, gives its bytes back.
-    world.state.head_done(world.now, one).unwrap();
-    assert_eq!(world.state.head_held(world.now, two, 100), Ok(()));
-}
-
-#[test]
-fn b7_openings_evict_the_oldest() {
-    let mut world = World::with(Config {
-        openings: 3,
-        ..config()
-    });
-    let stream = world.open(&["t"], Start::Now);
-    let all = [(); 4].map(|()| {
-        let id = world.state.accept(world.now).unwrap();
-        world.pump();
-        id
-    });
-    let close = Control::Close {
-        id: all[0],
-        reason: CloseReason::Evicted,
-        ending: Ending::Cut,
-    };
+    let (before, full) = (bench.state.digest(), bench.state.stats().refused_full);
     assert_eq!(
-        world.wires.controls,
-        [close],
-        "the fourth evicts the first, and only it"
+        call(bench, limit + 1),
+        Err(Error::Full(bound)),
+        "past {limit}"
     );
-    assert_eq!(world.state.stats().openings, 3);
-    assert!(world.state.is_live(stream));
+    assert_eq!(
+        bench.state.digest(),
+        before,
+        "B7: a refused call left a trace: {bound:?}"
+    );
+    assert_eq!(bench.state.stats().refused_full, full + 1, "it is counted");
+    bench.state.check_invariants();
 }
 
-#[test]
-fn b7_deciding() {
-    let mut world = World::with(Config {
-        deciding: 3,
-        ..config()
-    });
-    let all = [(); 3].map(|()| deciding(&mut world));
-    let next = world.state.accept(world.now).unwrap();
-    refused(&mut world, Bound::Deciding, |world| {
-        world.state.head_done(world.now, next)
-    });
-    world.leave(all[0]);
-    assert_eq!(world.state.head_done(world.now, next), Ok(()));
-}
-
-#[test]
-fn b7_bodies_bytes() {
-    let mut world = World::with(Config {
-        bodies_bytes: 100,
-        ..config()
-    });
-    let one = deciding(&mut world);
-    world.state.body(world.now, one, 60).unwrap();
-    let two = deciding(&mut world);
-    refused(&mut world, Bound::Bodies, |world| {
-        world.state.body(world.now, two, 41)
-    });
-    assert_eq!(world.state.body(world.now, two, 40), Ok(()));
-    world.leave(two);
-    let three = deciding(&mut world);
-    assert_eq!(world.state.body(world.now, three, 39), Ok(()));
+fn subscribe(bench: &mut Bench, topics: &[&str], key: Option<&str>) -> Result<(), Error> {
+    let mounted = Via::Mounted { asked: 0 };
+    let subscribe = Subscribe {
+        topics: topics
+            .iter()
+            .map(|topic| Join {
+                topic: name(topic),
+                options: None,
+            })
+            .collect(),
+        key: key.map(name),
+        ..Subscribe::new(mounted, name("/t"))
+    };
+    bench.state.subscribe(bench.now, &subscribe).map(drop)
 }
 
 #[test]
 fn b7_subscribers() {
-    let mut world = World::with(Config {
+    let mut bench = Bench::with(Config {
         subscribers: 3,
         ..config()
     });
-    let all = [(); 3].map(|()| try_open(&mut world, &["t"]).unwrap());
-    let id = world.state.accept(world.now).unwrap();
-    let mut subscribe = sse_state::Subscribe::new(sse_state::Via::Connection(id), name("t"));
-    subscribe.retry = false;
-    refused(&mut world, Bound::Subscribers, |world| {
-        world.state.subscribe(world.now, &subscribe)
+    refused_past(&mut bench, 3, Bound::Subscribers, |bench, _| {
+        subscribe(bench, &["/t"], None)
     });
-    assert_eq!(world.publish("t", "a").streams, 3, "nobody was evicted");
-    world.leave(all[1]);
-    assert_eq!(world.state.subscribe(world.now, &subscribe), Ok(id));
 }
 
 #[test]
 fn b7_streams_per_key() {
-    let mut world = World::with(Config {
+    let mut bench = Bench::with(Config {
         streams_per_key: Some(2),
         ..config()
     });
-    let open = |world: &mut World, key: &str| {
-        world
-            .open_as(|subscribe| {
-                subscribe.topics = vec![join("t")];
-                subscribe.key = Some(name(key));
-            })
-            .map(|_| ())
-    };
-    assert_eq!([(); 2].map(|()| open(&mut world, "a")), [Ok(()), Ok(())]);
+    refused_past(&mut bench, 2, Bound::StreamsPerKey, |bench, _| {
+        subscribe(bench, &["/t"], Some("ann"))
+    });
     assert_eq!(
-        open(&mut world, "a"),
-        Err(Error::Full(Bound::StreamsPerKey))
+        subscribe(&mut bench, &["/t"], Some("bob")),
+        Ok(()),
+        "another key has its own"
     );
-    assert_eq!(open(&mut world, "b"), Ok(()), "another's");
-    assert_eq!(world.publish("t", "a").streams, 3);
 }
 
 #[test]
 fn b7_topics_per_subscriber() {
-    let mut world = World::with(Config {
+    let mut bench = Bench::with(Config {
         topics_per_subscriber: 3,
         ..config()
     });
-    for (topics, fits) in [(2, true), (3, true), (4, false)] {
-        let opened = try_open(&mut world, &["a", "b", "c", "d"][..topics]);
-        match opened {
-            Ok(_) => assert!(fits, "{topics}"),
-            Err(error) => {
-                assert_eq!(
-                    (error, fits),
-                    (Error::Full(Bound::TopicsPerSubscriber), false)
-                );
-            }
-        }
-    }
-    assert_eq!(world.state.interest("d"), None, "none of them was joined");
+    refused_past(
+        &mut bench,
+        3,
+        Bound::TopicsPerSubscriber,
+        |bench, number| subscribe(bench, &["/a", "/b", "/c", "/d"][..number as usize], None),
+    );
 }
 
 #[test]
-fn b7_topics() {
-    let mut world = World::with(Config {
+fn b7_topics_declared() {
+    let mut bench = Bench::with(Config {
         topics: 3,
         ..config()
     });
-    world.declare("a", TopicOptions::default());
-    world.declare("b", TopicOptions::default());
+    refused_past(&mut bench, 3, Bound::Topics, |bench, number| {
+        let topic = name(&format!("/{number}"));
+        bench
+            .state
+            .declare(bench.now, &topic, Arc::new(TopicOptions::default()))
+    });
     assert_eq!(
-        try_open(&mut world, &["c", "d"]),
+        subscribe(&mut bench, &["/new"], None),
         Err(Error::Full(Bound::Topics))
     );
-    try_open(&mut world, &["c"]).unwrap();
-    let options = TopicOptions::default();
-    refused(&mut world, Bound::Topics, |world| {
-        world.state.declare(world.now, &name("d"), options.into())
-    });
-    try_open(&mut world, &["a", "b", "c"]).unwrap();
-    world.declare("a", TopicOptions::default());
+    assert_eq!(subscribe(&mut bench, &["/1"], None), Ok(()));
 }
 
 #[test]
 fn b7_topics_by_request() {
-    let mut world = World::with(Config {
+    let mut bench = Bench::with(Config {
         topics_by_request: 2,
         ..config()
     });
-    world.declare("declared", TopicOptions::default());
-    let one = try_open(&mut world, &["a"]).unwrap();
-    assert_eq!(
-        try_open(&mut world, &["b", "c"]),
-        Err(Error::Full(Bound::TopicsByRequest))
-    );
-    try_open(&mut world, &["b", "declared"]).unwrap();
-    assert_eq!(
-        try_open(&mut world, &["c"]),
-        Err(Error::Full(Bound::TopicsByRequest))
-    );
-    world.leave(one);
-    try_open(&mut world, &["c"]).unwrap();
+    refused_past(&mut bench, 2, Bound::TopicsByRequest, |bench, number| {
+        subscribe(bench, &[&format!("/{number}")], None)
+    });
+    // What exists may be joined, and several at once are counted together.
+    assert_eq!(subscribe(&mut bench, &["/1"], None), Ok(()));
+    let mut bench = Bench::with(Config {
+        topics_by_request: 2,
+        ..config()
+    });
+    let three = subscribe(&mut bench, &["/a", "/b", "/c"], None);
+    assert_eq!(three, Err(Error::Full(Bound::TopicsByRequest)));
+    assert_eq!(bench.state.stats().topics, 0, "all or none");
 }
 
 #[test]
 fn b7_name_bytes() {
-    let mut world = World::with(Config {
-        name_bytes: 10,
+    let mut bench = Bench::with(Config {
+        name_bytes: 4,
         ..config()
     });
-    for (bytes, fits) in [(9, true), (10, true), (11, false)] {
-        let text = "n".repeat(bytes);
-        let options = TopicOptions::default();
-        let declared = world.state.declare(world.now, &name(&text), options.into());
-        let joined = try_open(&mut world, &[&text]).map(|_| ());
-        let keyed = world.open_as(|subscribe| {
-            subscribe.topics = vec![join("t")];
-            subscribe.key = Some(name(&text));
-        });
-        let expected = if fits {
-            Ok(())
-        } else {
-            Err(Error::Full(Bound::Name))
-        };
+    for (text, expected) in [
+        ("/ab", Ok(())),
+        ("/abc", Ok(())),
+        ("/abcd", Err(Error::Full(Bound::Name))),
+    ] {
+        assert_eq!(subscribe(&mut bench, &[text], None), expected, "{text}");
         assert_eq!(
-            [declared, joined, keyed.map(|_| ())],
-            [expected; 3],
-            "{bytes}"
+            subscribe(&mut bench, &["/"], Some(text)),
+            expected,
+            "key {text}"
         );
+        let declared =
+            bench
+                .state
+                .declare(bench.now, &name(text), Arc::new(TopicOptions::default()));
+        assert_eq!(declared, expected, "{text}");
     }
 }
 
 #[test]
 fn b7_sources() {
-    let mut world = World::with(Config {
+    let mut bench = Bench::with(Config {
         sources: 2,
         ..config()
     });
-    for topic in ["a", "b", "c"] {
-        let source = SourceKind::External;
-        world.declare(
-            topic,
-            TopicOptions {
-                source,
-                ..TopicOptions::default()
-            },
-        );
+    let fed = TopicOptions {
+        source: SourceKind::External,
+        ..TopicOptions::default()
+    };
+    for topic in ["/1", "/2", "/3"] {
+        bench.declare(topic, fed.clone());
     }
+    refused_past(&mut bench, 2, Bound::Sources, |bench, number| {
+        subscribe(bench, &[&format!("/{number}")], None)
+    });
     assert_eq!(
-        try_open(&mut world, &["a", "b", "c"]),
-        Err(Error::Full(Bound::Sources))
+        subscribe(&mut bench, &["/1"], None),
+        Ok(()),
+        "one that runs may be joined"
     );
-    let one = try_open(&mut world, &["a"]).unwrap();
-    try_open(&mut world, &["a", "b"]).unwrap();
-    assert_eq!(
-        try_open(&mut world, &["c"]),
-        Err(Error::Full(Bound::Sources))
-    );
-    // One that runs already costs nothing more.
-    try_open(&mut world, &["a"]).unwrap();
-    assert_eq!(world.state.stats().sources, 2);
-    assert!(world.state.is_live(one));
 }
 
 #[test]
-fn b7_polls_wait_longest_waiting_first() {
-    let mut world = World::with(Config {
+fn b7_openings_and_b7_deciding() {
+    let mut bench = Bench::with(Config {
+        openings: 2,
+        deciding: 2,
+        ..config()
+    });
+    let first = bench.accept();
+    bench.accept();
+    bench.pump();
+    assert!(bench.state.is_live(first), "at the limit nobody goes");
+    let third = bench.accept();
+    bench.pump();
+    assert!(!bench.state.is_live(first), "past it the oldest does");
+    let second = bench.state.head_done(bench.now, third);
+    assert_eq!(second, Ok(()));
+    let fourth = bench.accept();
+    let deciding = [Ok(()), Err(Error::Full(Bound::Deciding))];
+    for (expected, id) in deciding.into_iter().zip([fourth, bench.accept()]) {
+        assert_eq!(bench.state.head_done(bench.now, id), expected);
+    }
+}
+
+#[test]
+fn b7_head_bytes_and_heads_bytes() {
+    let mut bench = Bench::with(Config {
+        head_bytes: 10,
+        heads_bytes: 15,
+        ..config()
+    });
+    let (a, b) = (bench.accept(), bench.accept());
+    let held = |bench: &mut Bench, id, bytes| bench.state.head_held(bench.now, id, bytes);
+    assert_eq!(held(&mut bench, a, 9), Ok(()));
+    assert_eq!(held(&mut bench, a, 10), Ok(()));
+    assert_eq!(held(&mut bench, a, 11), Err(Error::Full(Bound::Head)));
+    assert_eq!(held(&mut bench, b, 4), Ok(()));
+    assert_eq!(held(&mut bench, b, 5), Ok(()));
+    assert_eq!(held(&mut bench, b, 6), Err(Error::Full(Bound::Heads)));
+    bench.state.peer_gone(bench.now, a).unwrap();
+    assert_eq!(
+        held(&mut bench, b, 6),
+        Ok(()),
+        "what is given back can be used"
+    );
+    let long = Subscribe {
+        head: vec![b'x'; 11].into(),
+        ..Subscribe::new(Via::Connection(b), name("/t"))
+    };
+    assert_eq!(
+        bench.state.subscribe(bench.now, &long),
+        Err(Error::Full(Bound::Head))
+    );
+}
+
+#[test]
+fn b7_bodies_bytes() {
+    let mut bench = Bench::with(Config {
+        bodies_bytes: 10,
+        ..config()
+    });
+    let body = |bench: &mut Bench, bytes| {
+        let id = bench.accept();
+        bench.state.head_done(bench.now, id).unwrap();
+        (id, bench.state.body(bench.now, id, bytes))
+    };
+    let (first, done) = body(&mut bench, 9);
+    assert_eq!(done, Ok(()));
+    assert_eq!(body(&mut bench, 1).1, Ok(()));
+    assert_eq!(body(&mut bench, 1).1, Err(Error::Full(Bound::Bodies)));
+    bench
+        .state
+        .answer(bench.now, first, b"ok"[..].into())
+        .unwrap();
+    assert_eq!(
+        body(&mut bench, 9).1,
+        Ok(()),
+        "what is given back can be used"
+    );
+}
+
+#[test]
+fn b7_finishing() {
+    let mut bench = Bench::with(Config {
+        finishing: 2,
+        ..config()
+    });
+    let ids: Vec<_> = (0..3).map(|_| bench.accept()).collect();
+    for &id in &ids {
+        bench
+            .state
+            .answer(bench.now, id, b"bye"[..].into())
+            .unwrap();
+    }
+    bench.pump();
+    assert_eq!(
+        bench.closes(),
+        [(ids[0], CloseReason::Answered, Ending::Orderly)]
+    );
+    assert_eq!(bench.state.stats().finishing, 2);
+}
+
+#[test]
+fn b7_polls() {
+    let mut bench = Bench::with(Config {
         polls: 2,
         ..config()
     });
-    for topic in ["a", "b", "c", "d"] {
-        world.declare(topic, TopicOptions::polled(SourceKind::Interval(SECOND)));
-        world.open(&[topic], Start::Now);
-        world.pass(Duration::from_millis(1));
+    for topic in ["/1", "/2", "/3"] {
+        bench.declare(topic, TopicOptions::polled(SourceKind::Interval(SECOND)));
+        assert_eq!(subscribe(&mut bench, &[topic], None), Ok(()));
     }
-    let polls = |world: &World| -> Vec<(String, SourceToken, u64)> {
-        let polls = world
-            .wires
-            .controls
-            .iter()
-            .filter_map(|control| match control {
-                Control::Poll {
-                    topic,
-                    token,
-                    number,
-                } => Some((topic.as_str().to_owned(), *token, *number)),
-                _ => None,
-            });
-        polls.collect()
-    };
-    let names = |world: &World| {
-        polls(world)
-            .into_iter()
-            .map(|(name, ..)| name)
-            .collect::<String>()
-    };
-    assert_eq!(names(&world), "ab");
-    let (_, token, number) = polls(&world)[1].clone();
-    let outcome = PollOutcome::Unchanged;
-    world
+    bench.pump();
+    assert_eq!(bench.state.stats().polls_in_flight, 2);
+    let (token, number) = bench.poll();
+    bench
         .state
-        .poll_result(world.now, token, number, outcome, Next::GoOn)
+        .poll_result(bench.now, token, number, PollOutcome::Unchanged, Next::GoOn)
         .unwrap();
-    world.pump();
-    assert_eq!(names(&world), "abc", "L12: the one that has waited longest");
-    assert_eq!(world.state.stats().polls_in_flight, 2);
+    bench.pump();
+    assert_eq!(bench.state.stats().polls, 3, "the third had waited");
 }
 
 #[test]
-fn b7_reader_patience() {
-    for (waited, waits) in [(SECOND - Duration::from_nanos(1), true), (SECOND, false)] {
-        let mut world = World::new();
-        world.declare(
-            "t",
+fn b7_frame_bytes() {
+    let mut bench = Bench::with(Config {
+        frame_bytes: 100,
+        ..config()
+    });
+    subscribe(&mut bench, &["/t"], None).unwrap();
+    // `data: `, two line feeds: eight bytes around the data.
+    for (size, expected) in [(91, true), (92, true), (93, false)] {
+        let publish = bench
+            .state
+            .publish(bench.now, "/t", frame(&"x".repeat(size)), Room::Evict);
+        assert_eq!(publish.is_ok(), expected, "{size}");
+        if !expected {
+            assert_eq!(publish, Err(Error::Full(Bound::Frame)));
+        }
+    }
+}
+
+#[test]
+fn b7_log_frames_and_log_bytes() {
+    for (options, held) in [
+        (
             TopicOptions {
-                log_frames: 1,
+                log_frames: 3,
                 ..TopicOptions::default()
             },
-        );
-        let stream = world.open(&["t"], Start::Now);
-        world.stick(stream, 0);
-        world.publish("t", "1");
-        world.pass(waited);
-        let published = world.state.publish(world.now, "t", frame("2"), Room::Wait);
-        assert_eq!(
-            published == Err(Error::Wait),
-            waits,
-            "{waited:?}: {published:?}"
-        );
+            3,
+        ),
+        // Frames of nine bytes.
+        (
+            TopicOptions {
+                log_bytes: 35,
+                ..TopicOptions::default()
+            },
+            3,
+        ),
+        (
+            TopicOptions {
+                log_bytes: 36,
+                ..TopicOptions::default()
+            },
+            4,
+        ),
+        (
+            TopicOptions {
+                log_bytes: 37,
+                ..TopicOptions::default()
+            },
+            4,
+        ),
+        (
+            TopicOptions {
+                log_bytes: 1,
+                ..TopicOptions::default()
+            },
+            1,
+        ),
+    ] {
+        let mut bench = Bench::new();
+        bench.declare("/t", options);
+        bench.open(&["/t"], Start::Now);
+        for number in 0..9 {
+            bench.publish("/t", &number.to_string());
+        }
+        assert_eq!(bench.state.stats().logs_bytes, held * 9);
+        let late = bench.open(&["/t"], Start::Oldest);
+        bench.pump();
+        let oldest = format!(":\n\ndata: {}\n", 9 - held);
+        assert!(bench.read(late).starts_with(&oldest));
     }
 }
 
 #[test]
-fn b7_zero_is_an_error_but_for_heartbeat_and_grace() {
-    type Set = fn(&mut Config);
-    let zero: [(&str, Set); 27] = [
-        ("head_bytes", |config| config.head_bytes = 0),
-        ("head_fields", |config| config.head_fields = 0),
-        ("heads_bytes", |config| config.heads_bytes = 0),
-        ("head_timeout", |config| {
-            config.head_timeout = Duration::ZERO
-        }),
-        ("openings", |config| config.openings = 0),
-        ("deciding", |config| config.deciding = 0),
-        ("bodies_bytes", |config| config.bodies_bytes = 0),
-        ("body_timeout", |config| {
-            config.body_timeout = Duration::ZERO
-        }),
-        ("write_timeout", |config| {
-            config.write_timeout = Duration::ZERO
-        }),
-        ("max_lifetime", |config| {
-            config.max_lifetime = Some(Duration::ZERO)
-        }),
-        ("finish_timeout", |config| {
-            config.finish_timeout = Duration::ZERO
-        }),
-        ("finishing", |config| config.finishing = 0),
-        ("subscribers", |config| config.subscribers = 0),
-        ("streams_per_key", |config| config.streams_per_key = Some(0)),
-        ("topics_per_subscriber", |config| {
-            config.topics_per_subscriber = 0
-        }),
-        ("topics", |config| config.topics = 0),
-        ("topics_by_request", |config| config.topics_by_request = 0),
-        ("name_bytes", |config| config.name_bytes = 0),
-        ("sources", |config| config.sources = 0),
-        ("polls", |config| config.polls = 0),
-        ("poll_timeout", |config| {
-            config.poll_timeout = Duration::ZERO
-        }),
-        ("frame_bytes", |config| config.frame_bytes = 0),
-        ("logs_bytes", |config| config.logs_bytes = 0),
-        ("run_bytes", |config| config.run_bytes = 0),
-        ("held_bytes", |config| config.held_bytes = 0),
-        ("reader_patience", |config| {
-            config.reader_patience = Duration::ZERO
-        }),
-        ("generations", |config| config.generations = 0),
-    ];
-    for (field, set) in zero {
-        let mut config = config();
-        set(&mut config);
-        let made = SseState::new(config).map(|_| ());
-        assert_eq!(made, Err(ConfigError::Zero(field)));
+fn b7_logs_bytes_a_publish_makes_room_in_its_own_topic_or_fails_and_evicts_nothing() {
+    let mut bench = Bench::with(Config {
+        logs_bytes: 27,
+        ..config()
+    });
+    for topic in ["/a", "/b"] {
+        bench.open(&[topic], Start::Now);
+    }
+    for (topic, data) in [("/a", "1"), ("/a", "2"), ("/b", "3")] {
+        bench.publish(topic, data);
+    }
+    assert_eq!(
+        bench.state.stats().logs_bytes,
+        27,
+        "the limit is usable to the byte"
+    );
+    bench.publish("/a", "4");
+    let a = bench.open(&["/a"], Start::Oldest);
+    bench.pump();
+    assert_eq!(
+        bench.read(a),
+        ":\n\ndata: 2\n\ndata: 4\n\n",
+        "its own oldest went"
+    );
+    let before = bench.state.digest();
+    let ten = bench
+        .state
+        .publish(bench.now, "/b", frame(&"x".repeat(11)), Room::Evict);
+    assert_eq!(
+        ten,
+        Err(Error::Full(Bound::Logs)),
+        "its own log is not enough"
+    );
+    assert_eq!(bench.state.digest(), before, "nothing was evicted");
+}
+
+#[test]
+fn b7_run_bytes() {
+    // Frames of nine bytes; a run of two, of exactly three, and of three.
+    for (run_bytes, expected) in [(26, 18), (27, 27), (28, 27), (1, 9)] {
+        let mut bench = Bench::with(Config {
+            run_bytes,
+            ..config()
+        });
+        let id = bench.open(&["/t"], Start::Now);
+        bench.pump();
+        for number in 0..4 {
+            bench.publish("/t", &number.to_string());
+        }
+        let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+            panic!("there is something to write");
+        };
+        assert_eq!(
+            run.len(),
+            expected,
+            "run_bytes {run_bytes}; a larger frame travels alone"
+        );
+        let report = Report {
+            id,
+            bytes: run.len() as u32,
+            socket: Socket::Ready,
+        };
+        bench.state.report(bench.now, &[report]);
+    }
+}
+
+#[test]
+fn b7_held_bytes_of_answers() {
+    let mut bench = Bench::with(Config {
+        held_bytes: 30,
+        ..config()
+    });
+    let id = bench.accept();
+    let mut answer = |bytes: usize| bench.state.answer(Time::ZERO, id, vec![b'x'; bytes].into());
+    assert_eq!(answer(31), Err(Error::Full(Bound::Held)));
+    assert_eq!(answer(30), Ok(()));
+}
+
+#[test]
+fn b7_held_bytes_of_begun_frames() {
+    for (held_bytes, cut) in [(49, true), (50, false)] {
+        let mut bench = Bench::with(Config {
+            held_bytes,
+            ..config()
+        });
+        let streams = ["/a", "/b"].map(|topic| {
+            let id = bench.open(&[topic], Start::Now);
+            bench.pump();
+            bench.readers.insert(id, Reader::Bytes(4));
+            id
+        });
+        for topic in ["/a", "/b"] {
+            // 25 bytes each.
+            bench.publish(topic, "seventeen letters");
+        }
+        bench.pump();
+        let closes = bench.closes();
+        if cut {
+            assert_eq!(closes.len(), 1, "held_bytes {held_bytes}");
+            assert!(streams.contains(&closes[0].0));
+            assert_eq!((closes[0].1, closes[0].2), (CloseReason::Held, Ending::Cut));
+        } else {
+            assert_eq!(closes, []);
+            assert_eq!(bench.state.stats().held_bytes, 50);
+        }
+    }
+}
+
+#[test]
+fn b7_held_bytes_lends_single_frames_instead_of_gathered_runs() {
+    // Three frames of nine bytes: one run of 27 is held while it is lent, or single frames are.
+    for (held_bytes, expected) in [(26, 9), (27, 27)] {
+        let mut bench = Bench::with(Config {
+            held_bytes,
+            ..config()
+        });
+        bench.open(&["/t"], Start::Now);
+        bench.pump();
+        for number in 0..3 {
+            bench.publish("/t", &number.to_string());
+        }
+        let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+            panic!("there is something to write");
+        };
+        assert_eq!(run.len(), expected);
+    }
+}
+
+#[test]
+fn b7_deadlines_to_the_nanosecond() {
+    let nano = Duration::from_nanos(1);
+    // Exact ones: linger, retention, body and grace; see also `life`.
+    let mut bench = Bench::with(Config {
+        body_timeout: SECOND,
+        grace: SECOND,
+        ..config()
+    });
+    let body = bench.accept();
+    bench.state.head_done(bench.now, body).unwrap();
+    bench.state.body(bench.now, body, 1).unwrap();
+    bench.pass(SECOND - nano);
+    assert!(bench.state.is_live(body));
+    bench.pass(nano);
+    assert_eq!(
+        bench.closes(),
+        [(body, CloseReason::BodyTimeout, Ending::Cut)]
+    );
+    let opening = bench.accept();
+    bench.state.shutdown(bench.now, None, ShutdownCause::Asked);
+    bench.pass(SECOND - nano);
+    assert!(bench.state.is_live(opening));
+    bench.pass(nano);
+    assert_eq!(
+        bench.closes(),
+        [(opening, CloseReason::Shutdown, Ending::Cut)]
+    );
+}
+
+#[test]
+fn b7_zero_is_an_error_where_it_means_nothing() {
+    let base = config();
+    let zero = Duration::ZERO;
+    for (field, config) in [
+        (
+            "head_bytes",
+            Config {
+                head_bytes: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "head_fields",
+            Config {
+                head_fields: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "heads_bytes",
+            Config {
+                heads_bytes: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "head_timeout",
+            Config {
+                head_timeout: zero,
+                ..base.clone()
+            },
+        ),
+        (
+            "openings",
+            Config {
+                openings: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "deciding",
+            Config {
+                deciding: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "bodies_bytes",
+            Config {
+                bodies_bytes: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "body_timeout",
+            Config {
+                body_timeout: zero,
+                ..base.clone()
+            },
+        ),
+        (
+            "write_timeout",
+            Config {
+                write_timeout: zero,
+                ..base.clone()
+            },
+        ),
+        (
+            "max_lifetime",
+            Config {
+                max_lifetime: Some(zero),
+                ..base.clone()
+            },
+        ),
+        (
+            "finish_timeout",
+            Config {
+                finish_timeout: zero,
+                ..base.clone()
+            },
+        ),
+        (
+            "finishing",
+            Config {
+                finishing: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "subscribers",
+            Config {
+                subscribers: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "streams_per_key",
+            Config {
+                streams_per_key: Some(0),
+                ..base.clone()
+            },
+        ),
+        (
+            "topics_per_subscriber",
+            Config {
+                topics_per_subscriber: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "topics",
+            Config {
+                topics: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "topics_by_request",
+            Config {
+                topics_by_request: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "name_bytes",
+            Config {
+                name_bytes: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "sources",
+            Config {
+                sources: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "polls",
+            Config {
+                polls: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "poll_timeout",
+            Config {
+                poll_timeout: zero,
+                ..base.clone()
+            },
+        ),
+        (
+            "frame_bytes",
+            Config {
+                frame_bytes: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "logs_bytes",
+            Config {
+                logs_bytes: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "run_bytes",
+            Config {
+                run_bytes: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "held_bytes",
+            Config {
+                held_bytes: 0,
+                ..base.clone()
+            },
+        ),
+        (
+            "reader_patience",
+            Config {
+                reader_patience: zero,
+                ..base.clone()
+            },
+        ),
+        (
+            "generations",
+            Config {
+                generations: 0,
+                ..base.clone()
+            },
+        ),
+    ] {
+        assert_eq!(SseState::new(config).err(), Some(ConfigError::Zero(field)));
     }
     let allowed = Config {
-        heartbeat: Duration::ZERO,
-        grace: Duration::ZERO,
-        ..config()
+        heartbeat: zero,
+        grace: zero,
+        ..base
     };
     let state = SseState::new(allowed).unwrap();
-    assert_eq!(state.config().heartbeat, 15 * SECOND, "the default");
+    assert_eq!(
+        state.config().heartbeat,
+        Duration::from_secs(15),
+        "zero is the default"
+    );
+    let options = TopicOptions {
+        log_frames: 0,
+        ..TopicOptions::default()
+    };
+    assert_eq!(options.check(), Err(OptionsError::EmptyLog));
 }
