@@ -1,216 +1,266 @@
-//! The bounds on bytes at one below, at, and one past them (B7): logs, runs, what is held.
+//! B7 for what is counted in bytes, and for exact deadlines: limit − 1, limit and limit + 1. What `bounds`
+//! shows for calls that are refused.
 
-mod wire;
+mod common;
 
 use std::time::Duration;
 
-use sse_state::{
-    Answer, Bound, CloseReason, Config, Control, Ending, Error, Pumped, Room, Run, Sink, Start,
-    SubscriberId, TopicOptions,
-};
-use wire::{EPOCH, World, frame};
-
-const SECOND: Duration = Duration::from_secs(1);
+use common::{Bench, Reader, SECOND, frame};
+use sse_state::*;
 
 fn config() -> Config {
-    Config::new(EPOCH)
+    Config::new(Epoch(1))
+}
+
+#[test]
+fn b7_finishing() {
+    let mut bench = Bench::with(Config {
+        finishing: 2,
+        ..config()
+    });
+    let ids: Vec<_> = (0..3).map(|_| bench.accept()).collect();
+    for &id in &ids {
+        bench
+            .state
+            .answer(bench.now, id, b"bye"[..].into())
+            .unwrap();
+    }
+    bench.pump();
+    assert_eq!(
+        bench.closes(),
+        [(ids[0], CloseReason::Answered, Ending::Orderly)]
+    );
+    assert_eq!(bench.state.stats().finishing, 2);
+}
+
+#[test]
+fn b7_frame_bytes() {
+    let mut bench = Bench::with(Config {
+        frame_bytes: 100,
+        ..config()
+    });
+    bench.open(&["/t"], Start::Now);
+    // `data: `, two line feeds: eight bytes around the data.
+    for (size, expected) in [(91, true), (92, true), (93, false)] {
+        let publish = bench
+            .state
+            .publish(bench.now, "/t", frame(&"x".repeat(size)), Room::Evict);
+        assert_eq!(publish.is_ok(), expected, "{size}");
+        if !expected {
+            assert_eq!(publish, Err(Error::Full(Bound::Frame)));
+        }
+    }
 }
 
 #[test]
 fn b7_log_frames_and_log_bytes() {
-    // `data: x` and two line feeds: 9 bytes.
-    for (log_frames, log_bytes) in [(3, 4 << 20), (64, 27), (64, 35)] {
-        for published in [2, 3, 4] {
-            let mut world = World::new();
-            let retention = 60 * SECOND;
-            let options = TopicOptions {
-                log_frames,
-                log_bytes,
-                retention,
+    for (options, held) in [
+        (
+            TopicOptions {
+                log_frames: 3,
                 ..TopicOptions::default()
-            };
-            world.declare("t", options);
-            let first = world.open(&["t"], Start::Now);
-            for _ in 0..published {
-                world.publish("t", "x");
-            }
-            world.leave(first);
-            let replay = world.open(&["t"], Start::Oldest);
-            let held = world.text(replay).matches("data: x").count();
-            assert_eq!(held, published.min(3), "{log_frames} {log_bytes}");
-            assert_eq!(world.state.stats().logs_bytes, 9 * held as u64);
+            },
+            3,
+        ),
+        // Frames of nine bytes.
+        (
+            TopicOptions {
+                log_bytes: 35,
+                ..TopicOptions::default()
+            },
+            3,
+        ),
+        (
+            TopicOptions {
+                log_bytes: 36,
+                ..TopicOptions::default()
+            },
+            4,
+        ),
+        (
+            TopicOptions {
+                log_bytes: 37,
+                ..TopicOptions::default()
+            },
+            4,
+        ),
+        (
+            TopicOptions {
+                log_bytes: 1,
+                ..TopicOptions::default()
+            },
+            1,
+        ),
+    ] {
+        let mut bench = Bench::new();
+        bench.declare("/t", options);
+        bench.open(&["/t"], Start::Now);
+        for number in 0..9 {
+            bench.publish("/t", &number.to_string());
         }
+        assert_eq!(bench.state.stats().logs_bytes, held * 9);
+        let late = bench.open(&["/t"], Start::Oldest);
+        bench.pump();
+        let oldest = format!(":\n\ndata: {}\n", 9 - held);
+        assert!(bench.read(late).starts_with(&oldest));
     }
 }
 
 #[test]
-fn b7_one_frame_is_always_kept() {
-    let mut world = World::new();
-    world.declare(
-        "t",
-        TopicOptions {
-            log_bytes: 1,
-            dedupe: true,
-            ..TopicOptions::default()
-        },
-    );
-    world.open(&["t"], Start::Now);
-    world.publish("t", "larger than its log");
-    let newcomer = world.open(&["t"], Start::Now);
-    assert_eq!(world.text(newcomer), ":\n\ndata: larger than its log\n\n");
-}
-
-#[test]
-fn b7_logs_bytes_evict_from_the_own_topic_or_refuse_and_evict_nothing() {
-    let mut world = World::with(Config {
+fn b7_logs_bytes_a_publish_makes_room_in_its_own_topic_or_fails_and_evicts_nothing() {
+    let mut bench = Bench::with(Config {
         logs_bytes: 27,
         ..config()
     });
-    let [one, other] = [
-        world.open(&["a"], Start::Now),
-        world.open(&["b"], Start::Now),
-    ];
-    world.publish("a", "1");
-    world.publish("a", "2");
-    assert_eq!(world.state.stats().logs_bytes, 18);
-    world.publish("b", "3");
-    assert_eq!(world.state.stats().logs_bytes, 27, "at the bound");
-    // Past it `a` makes room by its own oldest frame, as often as it likes.
-    for data in ["4", "5", "6"] {
-        world.publish("a", data);
-        assert_eq!(world.state.stats().logs_bytes, 27);
+    for topic in ["/a", "/b"] {
+        bench.open(&[topic], Start::Now);
     }
-    // One byte more than `b` has: what it evicts would not be enough.
-    let before = world.state.digest();
-    let refused = world
+    for (topic, data) in [("/a", "1"), ("/a", "2"), ("/b", "3")] {
+        bench.publish(topic, data);
+    }
+    assert_eq!(
+        bench.state.stats().logs_bytes,
+        27,
+        "the limit is usable to the byte"
+    );
+    bench.publish("/a", "4");
+    let a = bench.open(&["/a"], Start::Oldest);
+    bench.pump();
+    assert_eq!(
+        bench.read(a),
+        ":\n\ndata: 2\n\ndata: 4\n\n",
+        "its own oldest went"
+    );
+    let before = bench.state.digest();
+    let ten = bench
         .state
-        .publish(world.now, "b", frame("33"), Room::Evict);
-    assert_eq!(refused, Err(Error::Full(Bound::Logs)));
-    assert_eq!(world.state.digest(), before, "B7, R5: it evicts nothing");
-    world.publish("b", "7");
-    let replay = world.open(&["a", "b"], Start::Oldest);
-    assert_eq!(world.text(replay), ":\n\ndata: 5\n\ndata: 6\n\ndata: 7\n\n");
-    let read = [one, other].map(|stream| world.text(stream).matches("data").count());
-    assert_eq!(read, [5, 2], "who keeps up gets everything");
-}
-
-/// Remembers the size of each run.
-struct Sizes(Vec<usize>);
-
-impl Sink for Sizes {
-    fn write(&mut self, _: SubscriberId, run: Run<'_>) -> Answer {
-        self.0.push(run.len());
-        Answer::All
-    }
-
-    fn control(&mut self, _: Control) {}
+        .publish(bench.now, "/b", frame(&"x".repeat(11)), Room::Evict);
+    assert_eq!(
+        ten,
+        Err(Error::Full(Bound::Logs)),
+        "its own log is not enough"
+    );
+    assert_eq!(bench.state.digest(), before, "nothing was evicted");
 }
 
 #[test]
 fn b7_run_bytes() {
-    for (run_bytes, expected) in [
-        (17, vec![9, 9, 9]),
-        (18, vec![18, 9]),
-        (26, vec![18, 9]),
-        (27, vec![27]),
-    ] {
-        for topics in [&["t"][..], &["t", "other"]] {
-            let mut world = World::with(Config {
-                run_bytes,
-                ..config()
-            });
-            let stream = world.open(topics, Start::Now);
-            world.stick(stream, 0);
-            for data in ["1", "2", "3"] {
-                let frame = frame(data);
-                world
-                    .state
-                    .publish(world.now, "t", frame, Room::Evict)
-                    .unwrap();
-            }
-            let mut sizes = Sizes(Vec::new());
-            while world.state.pump(100, &mut sizes) == Pumped::More {}
-            assert_eq!(sizes.0, expected, "{run_bytes}, {} topics", topics.len());
+    // Frames of nine bytes; a run of two, of exactly three, and of three.
+    for (run_bytes, expected) in [(26, 18), (27, 27), (28, 27), (1, 9)] {
+        let mut bench = Bench::with(Config {
+            run_bytes,
+            ..config()
+        });
+        let id = bench.open(&["/t"], Start::Now);
+        bench.pump();
+        for number in 0..4 {
+            bench.publish("/t", &number.to_string());
+        }
+        let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+            panic!("there is something to write");
+        };
+        assert_eq!(
+            run.len(),
+            expected,
+            "run_bytes {run_bytes}; a larger frame travels alone"
+        );
+        let report = Report {
+            id,
+            bytes: run.len() as u32,
+            socket: Socket::Ready,
+        };
+        bench.state.report(bench.now, &[report]);
+    }
+}
+
+#[test]
+fn b7_held_bytes_of_answers() {
+    let mut bench = Bench::with(Config {
+        held_bytes: 30,
+        ..config()
+    });
+    let id = bench.accept();
+    let mut answer = |bytes: usize| bench.state.answer(Time::ZERO, id, vec![b'x'; bytes].into());
+    assert_eq!(answer(31), Err(Error::Full(Bound::Held)));
+    assert_eq!(answer(30), Ok(()));
+}
+
+#[test]
+fn b7_held_bytes_of_begun_frames() {
+    for (held_bytes, cut) in [(49, true), (50, false)] {
+        let mut bench = Bench::with(Config {
+            held_bytes,
+            ..config()
+        });
+        let streams = ["/a", "/b"].map(|topic| {
+            let id = bench.open(&[topic], Start::Now);
+            bench.pump();
+            bench.readers.insert(id, Reader::Bytes(4));
+            id
+        });
+        for topic in ["/a", "/b"] {
+            // 25 bytes each.
+            bench.publish(topic, "seventeen letters");
+        }
+        bench.pump();
+        let closes = bench.closes();
+        if cut {
+            assert_eq!(closes.len(), 1, "held_bytes {held_bytes}");
+            assert!(streams.contains(&closes[0].0));
+            assert_eq!((closes[0].1, closes[0].2), (CloseReason::Held, Ending::Cut));
+        } else {
+            assert_eq!(closes, []);
+            assert_eq!(bench.state.stats().held_bytes, 50);
         }
     }
 }
 
 #[test]
-fn b7_a_frame_over_run_bytes_travels_alone_and_whole() {
-    let mut world = World::with(Config {
-        run_bytes: 10,
-        ..config()
-    });
-    world.open(&["t"], Start::Now);
-    for data in ["1", &"x".repeat(100), "2"] {
-        world
-            .state
-            .publish(world.now, "t", frame(data), Room::Evict)
-            .unwrap();
-    }
-    let mut sizes = Sizes(Vec::new());
-    while world.state.pump(100, &mut sizes) == Pumped::More {}
-    assert_eq!(sizes.0, [9, 108, 9]);
-}
-
-#[test]
-fn b7_held_bytes_cut_the_stream_whose_begun_frame_alone_would_pass_them() {
-    // 192 and 8 bytes: a frame of 200.
-    for (held_bytes, is_kept) in [(199, false), (200, true), (201, true)] {
-        let mut world = World::with(Config {
+fn b7_held_bytes_lends_single_frames_instead_of_gathered_runs() {
+    // Three frames of nine bytes: one run of 27 is held while it is lent, or single frames are.
+    for (held_bytes, expected) in [(26, 9), (27, 27)] {
+        let mut bench = Bench::with(Config {
             held_bytes,
             ..config()
         });
-        let slow = world.open(&["t"], Start::Now);
-        let other = world.open(&["t"], Start::Now);
-        world.stick(slow, 1);
-        world.publish("t", &"x".repeat(192));
-        assert_eq!(world.state.is_live(slow), is_kept, "{held_bytes}");
-        assert!(world.state.stats().held_bytes <= held_bytes);
-        let close = Control::Close {
-            id: slow,
-            reason: CloseReason::Held,
-            ending: Ending::Cut,
+        bench.open(&["/t"], Start::Now);
+        bench.pump();
+        for number in 0..3 {
+            bench.publish("/t", &number.to_string());
+        }
+        let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+            panic!("there is something to write");
         };
-        assert_eq!(world.wires.controls.contains(&close), !is_kept);
-        assert!(world.text(other).ends_with("x\n\n"), "the other got it");
+        assert_eq!(run.len(), expected);
     }
 }
 
 #[test]
-fn b7_held_bytes_count_a_shared_frame_once() {
-    let mut world = World::with(Config {
-        held_bytes: 200,
+fn b7_deadlines_to_the_nanosecond() {
+    let nano = Duration::from_nanos(1);
+    // Exact ones: linger, retention, body and grace; see also `life`.
+    let mut bench = Bench::with(Config {
+        body_timeout: SECOND,
+        grace: SECOND,
         ..config()
     });
-    let all = [(); 10].map(|()| world.open(&["t"], Start::Now));
-    for stream in all {
-        world.stick(stream, 1);
-    }
-    world.publish("t", &"x".repeat(192));
-    assert_eq!(world.state.stats().held_bytes, 200);
-    assert!(all.iter().all(|stream| world.state.is_live(*stream)));
-    for stream in all {
-        world.unstick(stream);
-    }
-    assert_eq!(world.state.stats().held_bytes, 0, "B8");
-}
-
-#[test]
-fn b7_held_bytes_lend_single_frames_where_a_run_would_pass_them() {
-    let mut world = World::with(Config {
-        held_bytes: 30,
-        ..config()
-    });
-    let stream = world.open(&["t"], Start::Now);
-    world.take(stream);
-    for data in ["1", "2", "3", "4"] {
-        world
-            .state
-            .publish(world.now, "t", frame(data), Room::Evict)
-            .unwrap();
-    }
-    let mut sizes = Sizes(Vec::new());
-    while world.state.pump(100, &mut sizes) == Pumped::More {}
-    assert!(sizes.0.iter().all(|size| *size <= 30) && sizes.0.iter().sum::<usize>() == 36);
+    let body = bench.accept();
+    bench.state.head_done(bench.now, body).unwrap();
+    bench.state.body(bench.now, body, 1).unwrap();
+    bench.pass(SECOND - nano);
+    assert!(bench.state.is_live(body));
+    bench.pass(nano);
+    assert_eq!(
+        bench.closes(),
+        [(body, CloseReason::BodyTimeout, Ending::Cut)]
+    );
+    let opening = bench.accept();
+    bench.state.shutdown(bench.now, None, ShutdownCause::Asked);
+    bench.pass(SECOND - nano);
+    assert!(bench.state.is_live(opening));
+    bench.pass(nano);
+    assert_eq!(
+        bench.closes(),
+        [(opening, CloseReason::Shutdown, Ending::Cut)]
+    );
 }
