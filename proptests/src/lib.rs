@@ -3,8 +3,10 @@
 //! Everything is generic over [`sse_state::Engine`]: an engine is put through [`scenario`]s by a
 //! [`world`] of obedient sockets, which leaves a [`trace`].
 
+pub mod check;
 pub mod choice;
 pub mod scenario;
+pub mod suite;
 pub mod trace;
 pub mod wire;
 pub mod world;

@@ -183,7 +183,11 @@ pub enum Op {
     /// Publish to a topic.
     Publish { topic: u8, value: Value, room: Room },
     /// An external source feeds.
-    Feed { source: Which, value: Value, room: Room },
+    Feed {
+        source: Which,
+        value: Value,
+        room: Room,
+    },
     /// The result of a poll.
     PollResult {
         source: Which,

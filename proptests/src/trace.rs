@@ -110,7 +110,9 @@ impl core::fmt::Display for Step {
                 events,
             } => {
                 write!(f, "pump({budget}) -> {answer:?}")?;
-                events.iter().try_for_each(|event| write!(f, "\n      {event:?}"))
+                events
+                    .iter()
+                    .try_for_each(|event| write!(f, "\n      {event:?}"))
             }
             What::Poll { event } => write!(f, "poll_action -> {event:?}"),
         }

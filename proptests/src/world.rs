@@ -305,7 +305,10 @@ impl Peer {
     }
 
     fn receive(&mut self, bytes: &[u8], ids: &mut Vec<String>) {
-        let head_left = self.head.saturating_sub(self.received.len()).min(bytes.len());
+        let head_left = self
+            .head
+            .saturating_sub(self.received.len())
+            .min(bytes.len());
         self.received.extend_from_slice(bytes);
         for block in self.parser.push(&bytes[head_left..]) {
             ids.extend(block.id);
@@ -382,4 +385,3 @@ impl Sink for Hands<'_> {
 
 /// Pumps after which an engine that still has work is taken to have work for ever.
 const PATIENCE: u32 = 20_000;
-

@@ -58,7 +58,9 @@ impl<E: Engine> World<E> {
             Op::Close { conn, how } => {
                 self.with_conn(*conn, lives, |id| Input::Close { id, how: *how });
             }
-            Op::CloseKey { key } => self.tell(Input::CloseKey { key: key_name(*key) }),
+            Op::CloseKey { key } => self.tell(Input::CloseKey {
+                key: key_name(*key),
+            }),
             Op::PeerGone { conn } => self.with_conn(*conn, lives, |id| Input::PeerGone { id }),
             Op::Report { first, count, how } => self.report(*first, *count, *how),
             Op::Read { conn, bytes } => self.read(*conn, u64::from(*bytes)),
@@ -91,7 +93,10 @@ impl<E: Engine> World<E> {
         for _ in 0..200 {
             let before = self.trace.len();
             self.pump_all(1000);
-            let pumped = self.trace.last().is_some_and(|step| !step.events().is_empty());
+            let pumped = self
+                .trace
+                .last()
+                .is_some_and(|step| !step.events().is_empty());
             let mut moved = pumped;
             for place in 0..self.peers.len() {
                 let peer = &mut self.peers[place];

@@ -1,0 +1,106 @@
+//! H: heartbeats. W: streams that do not take what they are lent.
+
+use std::time::Duration;
+
+use sse_state::{Heartbeat, SubscriberId};
+
+use super::Findings;
+use super::facts::{Conn, Ledger, Phase};
+use crate::wire::Block;
+
+/// A run is offered or pulled: is it a heartbeat, and may it be?
+pub(super) fn offer(ledger: &Ledger, id: SubscriberId, run: &[u8], out: &mut Findings) {
+    let Some(conn) = ledger
+        .live(id)
+        .filter(|conn| conn.phase == Phase::Streaming)
+    else {
+        return;
+    };
+    let head = conn.head_left.min(run.len());
+    let begun = !conn.parser.unfinished().is_empty();
+    let blocks = conn.parser.clone().push(&run[head..]);
+    let first = conn.blocks == 0;
+    let beats = blocks
+        .iter()
+        .skip(usize::from(begun || first))
+        .filter(|block| is_heartbeat(block))
+        .count();
+    if beats == 0 {
+        return;
+    }
+    out.holds("H4", beats == 1 && blocks.len() == 1, || {
+        format!(
+            "{id} is lent {beats} heartbeats among {} frames",
+            blocks.len()
+        )
+    });
+    match conn.heartbeat(&ledger.config) {
+        Some(every) => h1_not_early(ledger, id, conn, every, out),
+        None => out.broken("H1", format!("{id} wants no heartbeat and is lent one")),
+    }
+    let event = conn
+        .sub
+        .as_ref()
+        .is_some_and(|sub| matches!(sub.heartbeat, Heartbeat::Event(_)));
+    out.holds("H5", blocks.iter().all(|b| b.is_event() == event), || {
+        format!("{id} is lent a heartbeat of the wrong form")
+    });
+}
+
+/// H1 and H3: not before seven eighths of silence, which any traffic ends.
+fn h1_not_early(
+    ledger: &Ledger,
+    id: SubscriberId,
+    conn: &Conn,
+    every: Duration,
+    out: &mut Findings,
+) {
+    let silent = ledger.now.since(conn.last_accept.min(conn.last_offer));
+    out.holds("H1", silent * 8 >= every * 7, || {
+        format!("{id} is lent a heartbeat after {silent:?} of silence, not {every:?}")
+    });
+}
+
+/// Nothing is left to do and the time is known: nobody is silent or stalled for too long.
+pub(super) fn at_rest(ledger: &Ledger, out: &mut Findings) {
+    if !ledger.timed {
+        return;
+    }
+    for (id, conn) in &ledger.conns {
+        if let Some(due) = heartbeat_due(ledger, conn) {
+            out.holds("H2", ledger.now < due, || {
+                format!("{id} should have got a heartbeat by {due:?}")
+            });
+        }
+        if let Some(due) = stall_due(ledger, conn) {
+            out.holds("W1", ledger.now < due, || {
+                format!("{id} took nothing since {:?}, and lives", conn.stall)
+            });
+        }
+    }
+}
+
+/// H2: when a heartbeat must have come.
+pub(super) fn heartbeat_due(ledger: &Ledger, conn: &Conn) -> Option<sse_state::Time> {
+    let every = conn.heartbeat(&ledger.config)?;
+    let speaks = conn.is_certain() && conn.is_ready() && !conn.mounted;
+    speaks.then(|| conn.last_accept.max(conn.last_offer) + every + ledger.granule())
+}
+
+/// W1: when a stalled stream must have been closed.
+pub(super) fn stall_due(ledger: &Ledger, conn: &Conn) -> Option<sse_state::Time> {
+    let stuck = conn.alive
+        && conn.phase == Phase::Streaming
+        && conn.finished.is_none()
+        // One that is ending may have its own time for that.
+        && conn.ends.is_empty()
+        && !conn.may_end
+        && conn.outstanding
+        && (conn.blocked || conn.flight.is_some());
+    let since = conn.stall.filter(|_| stuck)?;
+    Some(since + ledger.config.write_timeout + ledger.granule())
+}
+
+fn is_heartbeat(block: &Block) -> bool {
+    block.is_comment() || block.name.as_deref() == Some("sse-heartbeat")
+}

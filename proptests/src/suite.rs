@@ -1,0 +1,196 @@
+//! The suite: scenarios on an engine, the rules, and what to show when one is broken.
+
+use sse_state::{Config, ConfigError, Engine, Input, ShutdownCause, SseState};
+
+use crate::check::{Finding, check};
+use crate::choice::Prng;
+use crate::scenario::{Op, Pace, Scenario};
+use crate::world::World;
+
+/// Makes engines of one kind.
+pub trait Factory {
+    /// The kind.
+    type Engine: Engine + Clone;
+
+    /// A new one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the bounds cannot be used.
+    fn make(&self, config: Config) -> Result<Self::Engine, ConfigError>;
+}
+
+impl<E: Engine + Clone, F: Fn(Config) -> Result<E, ConfigError>> Factory for F {
+    type Engine = E;
+
+    fn make(&self, config: Config) -> Result<E, ConfigError> {
+        self(config)
+    }
+}
+
+/// How much the suite does.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// The first seed.
+    pub first_seed: u64,
+    /// Scenarios.
+    pub scenarios: u64,
+    /// Operations of each.
+    pub length: usize,
+}
+
+/// What the suite did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Scenarios that were run.
+    pub scenarios: u64,
+    /// Steps that were checked.
+    pub steps: u64,
+    /// Broken rules, each with the smallest scenario that was found for it.
+    pub failures: Vec<Failure>,
+}
+
+/// A broken rule, and how to break it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// The rule.
+    pub finding: Finding,
+    /// What was done.
+    pub scenario: Scenario,
+    /// What happened, line by line.
+    pub story: String,
+}
+
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        writeln!(f, "{}\nseed {}\n{}", self.finding, self.seed, self.scenario)?;
+        f.write_str(&self.story)
+    }
+}
+
+/// Runs scenarios of both paces on an engine and checks every step.
+pub fn suite<F: Factory>(factory: &F, budget: Budget) -> Report {
+    let mut report = Report::default();
+    for seed in budget.first_seed..budget.first_seed + budget.scenarios {
+        let scenario = scenario(seed, budget.length);
+        let world = run(factory, &scenario);
+        report.scenarios += 1;
+        report.steps += world.trace.len() as u64;
+        if let Some(finding) = check(&scenario.setup, &world.trace).into_iter().next() {
+            report
+                .failures
+                .push(failure(factory, seed, scenario, finding));
+        }
+    }
+    report
+}
+
+/// The scenario of a seed.
+pub fn scenario(seed: u64, length: usize) -> Scenario {
+    let pace = if seed % 2 == 0 {
+        Pace::Calm
+    } else {
+        Pace::Wild
+    };
+    Scenario::choose(&mut Prng::new(seed), pace, length)
+}
+
+/// Runs a scenario to its end: its operations, then all faults heal, then a shutdown.
+///
+/// # Panics
+/// If the engine refuses the bounds of the scenario.
+pub fn run<F: Factory>(factory: &F, scenario: &Scenario) -> World<F::Engine> {
+    let engine = factory
+        .make(scenario.setup.config.clone())
+        .expect("the bounds of a scenario can be used");
+    let mut world = World::new(engine, &scenario.setup);
+    for op in &scenario.ops {
+        world.apply(op);
+    }
+    finish(&mut world);
+    world
+}
+
+/// Everything heals; then a shutdown, and its grace passes.
+pub fn finish<E: Engine>(world: &mut World<E>) {
+    world.heal();
+    let _ = world.call(Input::Timeout);
+    world.heal();
+    let _ = world.call(Input::Shutdown {
+        grace: None,
+        cause: ShutdownCause::Asked,
+    });
+    world.heal();
+    for _ in 0..4 {
+        world.second();
+    }
+}
+
+/// The smallest scenario that can be found for a broken rule.
+fn failure<F: Factory>(factory: &F, seed: u64, scenario: Scenario, finding: Finding) -> Failure {
+    let broken = |ops: &[Op]| {
+        let smaller = Scenario {
+            setup: scenario.setup.clone(),
+            ops: ops.to_vec(),
+        };
+        let world = run(factory, &smaller);
+        check(&smaller.setup, &world.trace)
+            .into_iter()
+            .find(|other| other.rule == finding.rule)
+    };
+    let ops = minimise(&scenario.ops, |ops| broken(ops).is_some());
+    let finding = broken(&ops).unwrap_or(finding);
+    let scenario = Scenario {
+        setup: scenario.setup.clone(),
+        ops,
+    };
+    let world = run(factory, &scenario);
+    let story = world
+        .trace
+        .iter()
+        .enumerate()
+        .take(finding.step + 1)
+        .map(|(number, step)| format!("{number:4}  {step}\n"))
+        .collect();
+    Failure {
+        seed,
+        finding,
+        scenario,
+        story,
+    }
+}
+
+/// Leaves out operations, in ever smaller pieces, as long as it still fails.
+pub fn minimise<T: Clone>(ops: &[T], fails: impl Fn(&[T]) -> bool) -> Vec<T> {
+    let mut ops = ops.to_vec();
+    let mut piece = ops.len().div_ceil(2).max(1);
+    loop {
+        let mut at = 0;
+        while at < ops.len() {
+            let mut fewer = ops.clone();
+            fewer.drain(at..(at + piece).min(ops.len()));
+            if fails(&fewer) {
+                ops = fewer;
+            } else {
+                at += piece;
+            }
+        }
+        if piece == 1 {
+            return ops;
+        }
+        piece = piece.div_ceil(2);
+    }
+}
+
+/// Makes the engine that this project is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Real;
+
+impl Factory for Real {
+    type Engine = SseState;
+
+    fn make(&self, config: Config) -> Result<SseState, ConfigError> {
+        SseState::new(config)
+    }
+}
