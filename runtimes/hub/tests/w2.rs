@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sse_state_hub::{App, CloseReason, Event, Grant, Publisher, Refuse, Route, Source};
+use sse_state_hub::{
+    App, CloseReason, Event, Grant, OriginRules, Publisher, Refuse, Route, Source,
+};
 use support::{Server, body, builder, get, hub, post, settle, status};
 
 #[tokio::test(start_paused = true)]
@@ -124,6 +126,29 @@ async fn w2_29_a_foreign_page_is_refused_before_the_hook_is_asked() {
     );
     let _own = server.open_with("/a", "Origin: http://localhost\r\n").await;
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn w2_36_one_list_says_who_may_ask_and_who_may_read() {
+    let rules = OriginRules::list(["https://app.example"]).unwrap();
+    let hub = builder().cors(rules).build().expect("a hub");
+    let server = Server::start(App::new(&hub).get("/a", Route::topic("a")));
+    let reads =
+        |text: &str| text.contains("\r\nAccess-Control-Allow-Origin: https://app.example\r\n");
+    for (origin, may) in [
+        ("https://app.example", true),
+        ("https://other.example", false),
+    ] {
+        let lines = format!("Sec-Fetch-Site: cross-site\r\nOrigin: {origin}\r\n");
+        let text = if may {
+            server.open_with("/a", &lines).await.text()
+        } else {
+            let answer = answered(&server, &get("/a", &lines)).await;
+            assert_eq!(status(&answer), 403, "{origin}");
+            answer
+        };
+        assert_eq!(reads(&text), may, "{origin}: {text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
