@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod choice;
+pub mod model;
 pub mod scenario;
 pub mod suite;
 pub mod trace;

@@ -520,7 +520,7 @@ fn reported(ledger: &mut Ledger, report: Report, out: &mut Findings) {
         conn.blocked = report.socket == Socket::Blocked && !conn.remembered;
         if bytes == run.len() {
             conn.all_accepted();
-            if report.socket == Socket::Blocked {
+            if conn.blocked {
                 // Nothing waits to be accepted, but nothing would be.
                 conn.stall = Some(now);
             }
@@ -531,15 +531,13 @@ fn reported(ledger: &mut Ledger, report: Report, out: &mut Findings) {
 }
 
 fn writable(ledger: &mut Ledger, id: SubscriberId) {
-    let lens: Vec<usize> = ledger.topics.iter().map(|t| t.frames.len()).collect();
     with(ledger, id, |conn| {
         if conn.flight.is_some() {
             conn.remembered = true;
             return;
         }
         conn.blocked = false;
-        let owed = conn.members.iter().any(|m| m.next < lens[m.topic]);
-        if !conn.outstanding && !owed {
+        if !conn.outstanding {
             conn.stall = None;
         }
     });
