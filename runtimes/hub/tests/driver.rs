@@ -142,6 +142,37 @@ async fn publish_wait_that_is_dropped_takes_no_wake_up_from_the_others() {
     assert_eq!(nobody.streams, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn publish_wait_that_is_dropped_leaves_nothing_behind() {
+    struct Held;
+    impl std::task::Wake for Held {
+        fn wake(self: Arc<Self>) {}
+    }
+    let hub = builder()
+        .write_timeout(3600 * SECOND)
+        .build()
+        .expect("a hub");
+    let server = Server::start(App::new(&hub).get("/a", Route::topic("a").log(1)));
+    let reader = server.open("/a").await;
+    reader.set_window(0);
+    hub.publish("a", Event::new("first")).expect("published");
+    settle().await;
+    let held = Arc::new(Held);
+    let waker = std::task::Waker::from(Arc::clone(&held));
+    let mut cx = std::task::Context::from_waker(&waker);
+    for _ in 0..100 {
+        let mut waiting = Box::pin(hub.publish_wait("a", Event::new("x")));
+        for _ in 0..3 {
+            assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        }
+    }
+    assert_eq!(
+        Arc::strong_count(&held),
+        2,
+        "this one, and that of the waker"
+    );
+}
+
 /// Polls a future once.
 async fn futures_poll<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
     std::future::poll_fn(|cx| {
@@ -173,7 +204,7 @@ async fn publish_wait_ends_with_the_hub_and_with_the_last_reader() {
         settle().await;
         let start = Instant::now();
         if shuts_down {
-            drop(hub.shutdown(Duration::ZERO));
+            drop(hub.shutdown(None));
             assert!(waiting.await.expect("it ran").is_err());
         } else {
             drop(reader);
