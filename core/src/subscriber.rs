@@ -113,8 +113,8 @@ pub(crate) enum Phase {
     CloseDue,
 }
 
-/// How it ends.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// How it ends; the later ones are harder.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum How {
     /// After what is pending and a farewell.
     Drain,

@@ -991,3 +991,114 @@ fn w1_ready_time_that_was_not_pumped_closes_nobody() {
     assert!(text.starts_with(":\n\nretry: "), "{text}");
     assert_eq!(bench.controls(), [Control::Finish { id }]);
 }
+
+#[test]
+fn s3_an_end_that_is_decided_in_flight_still_says_farewell() {
+    let mut bench = Bench::new();
+    let id = bench.open_with(&["/t"], |subscribe| {
+        subscribe.lifetime = Some(Duration::from_millis(1300));
+    });
+    bench.now = Time::from_millis(1000);
+    bench.state.handle_timeout(bench.now);
+    let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+        panic!("the first bytes are due");
+    };
+    bench.now = Time::from_millis(2000);
+    bench.state.handle_timeout(bench.now);
+    bench.pump();
+    let bytes = run.len() as u32;
+    bench.state.report(
+        bench.now,
+        &[Report {
+            id,
+            bytes,
+            socket: Socket::Ready,
+        }],
+    );
+    bench.pump();
+    assert!(bench.read(id).starts_with("retry: "));
+    assert_eq!(bench.controls(), [Control::Finish { id }]);
+}
+
+#[test]
+fn nothing_follows_the_end_event() {
+    let mut bench = Bench::new();
+    bench.declare("/t", fed());
+    let id = bench.open_with(&["/t"], |subscribe| subscribe.end_when_finished = true);
+    bench.pump();
+    let controls = bench.controls();
+    let Some(Control::StartSource { token, .. }) = controls.first() else {
+        panic!("the source starts");
+    };
+    bench.readers.insert(id, Reader::Bytes(3));
+    bench
+        .state
+        .source_ended(bench.now, *token, SourceEnd::Finished)
+        .unwrap();
+    bench.pump();
+    bench.publish("/t", "too late");
+    bench.writable(id, Reader::Fast);
+    assert_eq!(bench.read(id), ":\n\nevent: sse-end\ndata: {}\n\n");
+}
+
+#[test]
+fn a1_a_harder_end_revokes_what_was_to_be_drained() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    bench.publish("/t", "pending");
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    bench.state.close(bench.now, id, CloseHow::Stop).unwrap();
+    bench.pump();
+    assert_eq!(bench.read(id), ":\n\n");
+    assert_eq!(bench.controls(), [Control::Finish { id }]);
+}
+
+#[test]
+fn i4_a_peer_that_goes_twice_gets_its_close() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    bench.pump();
+    bench.state.peer_gone(bench.now, id).unwrap();
+    bench.state.peer_gone(bench.now, id).unwrap();
+    bench.pump();
+    assert_eq!(bench.closes(), [(id, CloseReason::Asked, Ending::Orderly)]);
+}
+
+#[test]
+fn b6_a_socket_that_is_blocked_is_not_written_to_and_stalls_in_time() {
+    let mut bench = Bench::new();
+    let id = bench.open_with(&["/t"], |subscribe| subscribe.heartbeat = Heartbeat::Off);
+    let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+        panic!("the first bytes are due");
+    };
+    let bytes = run.len() as u32;
+    bench.state.report(
+        bench.now,
+        &[Report {
+            id,
+            bytes,
+            socket: Socket::Blocked,
+        }],
+    );
+    bench.publish("/t", "x");
+    assert_eq!(bench.state.poll_action(), None);
+    bench.pass(29 * SECOND);
+    assert_eq!(bench.closes(), []);
+    bench.pass(32 * SECOND);
+    assert_eq!(bench.closes(), [(id, CloseReason::Stalled, Ending::Cut)]);
+}
+
+#[test]
+fn a1_a_mounted_stream_that_is_never_pulled_ends_with_its_grant() {
+    let mut bench = Bench::new();
+    let mut subscribe = Subscribe::new(Via::Mounted { asked: 0 }, name("/t"));
+    subscribe.expires = Some(Time::from_millis(1500));
+    let id = bench.state.subscribe(bench.now, &subscribe).unwrap();
+    bench.pass(2 * SECOND);
+    assert_eq!(
+        bench.closes(),
+        [(id, CloseReason::Expired, Ending::Orderly)]
+    );
+}

@@ -38,7 +38,10 @@ impl SseState {
                 self.leave_phase(slot);
                 self.begin_ending(slot, How::Stop, CloseReason::Asked);
             }
-            Phase::Ending if how == How::Cut => self.begin_ending(slot, how, CloseReason::Asked),
+            // A harder end wins over a softer one: what was to be drained may be revoked.
+            Phase::Ending if how > self.subs.at(slot).how => {
+                self.begin_ending(slot, how, CloseReason::Asked);
+            }
             Phase::FinishDue | Phase::Finishing if how == How::Cut => {
                 self.doom(slot, CloseReason::Asked, Ending::Cut);
             }
@@ -52,10 +55,10 @@ impl SseState {
     /// end of `grace` (`None`: [`Config::grace`](crate::Config::grace)) the rest is cut. A second call
     /// changes nothing.
     pub fn shutdown(&mut self, now: Time, grace: Option<Duration>, cause: ShutdownCause) {
+        self.clock(now);
         if self.shutdown.is_some() {
             return;
         }
-        self.clock(now);
         let until = self.now + grace.unwrap_or(self.config.grace);
         self.shutdown = Some(Shutdown {
             cause,
@@ -96,8 +99,9 @@ impl SseState {
             return;
         };
         match phase {
-            Phase::Free | Phase::CloseDue => {}
-            Phase::FinishDue | Phase::Finishing if shutdown.over => {
+            // One that is to be finished is closed as soon as it is.
+            Phase::Free | Phase::FinishDue | Phase::CloseDue => {}
+            Phase::Finishing if shutdown.over => {
                 self.doom(slot, reason, Ending::Orderly);
             }
             _ if shutdown.over => self.doom(slot, CloseReason::Shutdown, Ending::Cut),
@@ -140,6 +144,13 @@ impl SseState {
         };
         let now = self.now;
         let sub = self.subs.at_mut(slot);
+        if how == How::Stop && sub.has(MOUNTED) {
+            // What was pulled is accepted, so nothing is begun but what nobody has seen.
+            sub.clear(BEGUN);
+            let run = core::mem::replace(&mut sub.run, NIL);
+            self.release(run);
+        }
+        let sub = self.subs.at_mut(slot);
         sub.clear(BEAT | RUNS_OUT);
         if drains && now < sub.until && sub.until < until {
             sub.set(RUNS_OUT);
@@ -176,6 +187,10 @@ impl SseState {
 
     /// `Finish` was pulled: the peer has some time to go.
     pub(super) fn finished(&mut self, slot: u32) {
+        if self.shutdown.is_some_and(|shutdown| shutdown.over) {
+            let reason = self.subs.at(slot).reason;
+            return self.doom(slot, reason, Ending::Orderly);
+        }
         if self.held.finishing >= self.config.finishing
             && let Some(oldest) = self.finishing.first()
         {
@@ -209,11 +224,14 @@ impl SseState {
     pub(super) fn gone(&mut self, slot: u32) {
         self.stats.gone += 1;
         let sub = self.subs.at(slot);
-        if sub.phase == Phase::Finishing {
-            let reason = sub.reason;
-            self.doom(slot, reason, Ending::Orderly);
-        } else {
-            self.forget(slot);
+        match sub.phase {
+            Phase::Finishing => {
+                let reason = sub.reason;
+                self.doom(slot, reason, Ending::Orderly);
+            }
+            // Its close is due already, and follows.
+            Phase::CloseDue => {}
+            _ => self.forget(slot),
         }
     }
 

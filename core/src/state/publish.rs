@@ -84,7 +84,6 @@ impl SseState {
         if room == Room::Wait && surplus > 0 {
             let now = self.now.max(now);
             if let Some(wanted) = self.search_room(slot, before, 0, now) {
-                self.clock(now);
                 self.want_room(slot, wanted);
                 return self.refuse(Error::Wait);
             }
@@ -105,7 +104,8 @@ impl SseState {
         self.logs_bytes = self.logs_bytes - held + topic.log.bytes();
         self.stats.published += 1;
         self.start_round(slot);
-        if streams == 0 {
+        let topic = &self.topics[slot as usize];
+        if streams == 0 && topic.declared && topic.options.history {
             self.retain(slot);
         }
         Ok(Published {

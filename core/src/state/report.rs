@@ -41,7 +41,7 @@ impl SseState {
         let sub = self.subs.at_mut(slot);
         if sub.phase != Phase::Streaming
             || sub.flags & (BEGUN | PRIME | END_WITH_SOURCES) != 0
-            || report.socket == Socket::Gone
+            || report.socket != Socket::Ready
             || sub.off != 0
             || report.bytes < sub.end
         {
@@ -84,8 +84,7 @@ impl SseState {
         let lent = sub.end - sub.off;
         let bytes = report.bytes.min(lent);
         let whole = bytes == lent;
-        // A socket that took everything is tried again before it is believed to be blocked.
-        if report.socket == Socket::Blocked && !writable && !whole {
+        if report.socket == Socket::Blocked && !writable {
             sub.set(BLOCKED);
         }
         if sub.has(BEGUN) {

@@ -50,7 +50,7 @@ impl SseState {
         }
     }
 
-    fn has_pending(&self, slot: u32) -> bool {
+    pub(super) fn has_pending(&self, slot: u32) -> bool {
         let sub = self.subs.at(slot);
         sub.has(BEGUN | PRIME | BEAT)
             || sub.cursors.iter().any(|cursor| {

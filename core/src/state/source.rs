@@ -50,7 +50,7 @@ impl SseState {
             }
         };
         self.stats.polls_failed += u64::from(failed);
-        self.next_poll(token.slot);
+        self.next_poll(token.slot, self.now);
         if next == Next::Finished && !failed {
             self.end_source(token.slot, StopReason::Condition);
         }
@@ -244,15 +244,15 @@ impl SseState {
         self.set_poll(slot, Poll::Never);
     }
 
-    /// The next poll is due at the first tick of the phase that is still to come: missed ticks are
-    /// skipped.
-    pub(super) fn next_poll(&mut self, slot: u32) {
+    /// The next poll is due at the first tick of the phase after the last one ended: ticks that were
+    /// missed are skipped.
+    pub(super) fn next_poll(&mut self, slot: u32, ended: Time) {
         let topic = &self.topics[slot as usize];
         if let (Source::Running(running), SourceKind::Interval(every)) =
             (topic.source, topic.options.source)
         {
             let every = nanos(every);
-            let gone = self.now.as_nanos() - running.since.as_nanos();
+            let gone = ended.as_nanos() - running.since.as_nanos();
             let next = (gone / every + 1)
                 .saturating_mul(every)
                 .saturating_add(running.since.as_nanos());

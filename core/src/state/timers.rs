@@ -113,9 +113,9 @@ impl SseState {
         };
         match running.poll {
             Poll::At(at) => self.set_poll(slot, Poll::Waiting(at)),
-            Poll::InFlight(_) => {
+            Poll::InFlight(until) => {
                 self.stats.polls_failed += 1;
-                self.next_poll(slot);
+                self.next_poll(slot, until);
             }
             Poll::Never | Poll::Waiting(_) => {}
         }
@@ -142,7 +142,13 @@ impl SseState {
             Phase::Streaming if self.beat_at(slot, sub) <= now => self.beat(slot),
             // Time alone does not end one that could write and was not pumped.
             Phase::Ending if stalled || (ended && sub.waits()) => {
-                return self.doom(slot, CloseReason::Stalled, Ending::Cut);
+                let over = self.shutdown.is_some_and(|shutdown| shutdown.over);
+                let reason = if over {
+                    CloseReason::Shutdown
+                } else {
+                    CloseReason::Stalled
+                };
+                return self.doom(slot, reason, Ending::Cut);
             }
             Phase::Finishing if ended => {
                 let reason = sub.reason;
@@ -150,7 +156,18 @@ impl SseState {
             }
             _ => {}
         }
+        self.watch(slot);
         self.rewheel(slot);
+    }
+
+    /// A socket that was reported as blocked though it had taken everything is not offered what has come
+    /// since; the stall clock runs from here at the latest.
+    fn watch(&mut self, slot: u32) {
+        let now = self.now;
+        let sub = self.subs.at(slot);
+        if sub.waits() && sub.stall == Time::MAX && self.has_pending(slot) {
+            self.subs.at_mut(slot).stall = now;
+        }
     }
 
     /// Its grant or its life is over.
