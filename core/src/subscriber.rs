@@ -32,7 +32,8 @@ pub(crate) struct Sub {
     pub(crate) end: u32,
     pub(crate) key: u32,
     pub(crate) cursors: SmallVec<[Cursor; 1]>,
-    /// Nanoseconds of silence before a heartbeat; 0: never.
+    /// Nanoseconds of silence before a heartbeat; 0: never. While it is drained, when there are none:
+    /// the seq of the last frame that is still lent.
     pub(crate) heartbeat: u64,
     /// When its last byte was accepted.
     pub(crate) last: Time,
@@ -166,6 +167,8 @@ pub(crate) const WHY_SHIFT: u32 = 12;
 pub(crate) const STREAM: u32 = 1 << 14;
 /// While it is drained its grant or life runs out, at `until`.
 pub(crate) const RUNS_OUT: u32 = 1 << 15;
+/// Its `Finish` was pulled, so its `Close` follows whatever happens.
+pub(crate) const FINISHED: u32 = 1 << 17;
 /// Its grant would end while it is drained at the end of its life: then it just stops.
 pub(crate) const SHORT: u32 = 1 << 16;
 

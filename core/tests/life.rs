@@ -1102,3 +1102,47 @@ fn a1_a_mounted_stream_that_is_never_pulled_ends_with_its_grant() {
         [(id, CloseReason::Expired, Ending::Orderly)]
     );
 }
+
+#[test]
+fn d4_what_is_published_after_an_end_was_decided_is_for_others() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    bench.publish("/t", "before");
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    bench.publish("/t", "after");
+    bench.pump();
+    let text = bench.read(id);
+    assert!(text.starts_with(":\n\ndata: before\n\nretry: "), "{text}");
+}
+
+#[test]
+fn i6_nothing_carries_an_id_before_a_stream_is_primed() {
+    let mut bench = Bench::new();
+    bench.declare(
+        "/a",
+        TopicOptions {
+            dedupe: true,
+            log_frames: 1,
+            ..history()
+        },
+    );
+    bench.publish("/a", "old");
+    let id = bench.open(&["/a"], Start::Now);
+    bench.publish("/a", "new");
+    bench.pump();
+    let gap = "event: sse-gap\ndata: {\"topic\":\"/a\",\"missed\":1,\"why\":\"slow\"}\n\n";
+    assert_eq!(
+        bench.read(id),
+        format!(":\n\n{gap}id: 1-1\n\ndata: new\nid: 1-2\n\n")
+    );
+}
+
+#[test]
+fn i3_a_peer_that_goes_before_its_close_was_pulled_is_dead_at_once() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    bench.state.close(bench.now, id, CloseHow::Cut).unwrap();
+    bench.state.peer_gone(bench.now, id).unwrap();
+    bench.pump();
+    assert_eq!(bench.controls(), []);
+}

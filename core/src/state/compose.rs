@@ -283,6 +283,11 @@ impl SseState {
             .map(|cursor| (cursor.next, cursor.is_gap()))
             .collect();
         let mut prime = sub.has(PRIME);
+        // What was published after its end was decided is for others.
+        let limit_seq = match sub.phase {
+            Phase::Ending => sub.heartbeat,
+            _ => u64::MAX,
+        };
         let mut total = rest;
         loop {
             // The least seq comes next; the priming block stands after its own.
@@ -291,6 +296,7 @@ impl SseState {
                     let topic = &self.topics[sub.cursors[which].topic as usize];
                     Some((next_seq(topic, at[which])?, which))
                 })
+                .filter(|(seq, _)| *seq <= limit_seq)
                 .min();
             let item = match first {
                 Some((seq, which)) if !prime || seq <= sub.seq => {
@@ -332,13 +338,16 @@ impl SseState {
             let why = if gap { Why::of(flags).as_str() } else { "slow" };
             let (to, missed) = lagged.unwrap_or((next, 0));
             let last = before(topic, to);
+            // Before it is primed a stream carries no id: it would cover snapshots still to come.
+            let primed = flags & PRIME != 0 && last <= seq;
+            let id = (topic.options.history && !primed).then_some(last);
             return Item {
                 piece: Piece::Notice {
                     topic: slot,
                     next: to,
                     missed,
                 },
-                bytes: Src::Text(self.notice(topic, (!gap).then_some(missed), why, last)),
+                bytes: Src::Text(self.notice(topic, (!gap).then_some(missed), why, id)),
             };
         }
         let primed = flags & PRIME != 0;
@@ -358,7 +367,7 @@ impl SseState {
         }
     }
 
-    fn notice(&self, topic: &Topic, missed: Option<u64>, why: &str, last: u64) -> Bytes {
+    fn notice(&self, topic: &Topic, missed: Option<u64>, why: &str, id: Option<u64>) -> Bytes {
         let mut buf = Vec::with_capacity(96 + topic.name.as_str().len());
         let mut text = Text(&mut buf);
         // Writing to a `Vec` cannot fail.
@@ -374,8 +383,8 @@ impl SseState {
             None => text.write_str("\",\"missed\":null"),
         };
         let _ = writeln!(text, ",\"why\":\"{why}\"}}");
-        if topic.options.history {
-            let _ = writeln!(text, "id: {}", self.event_id(last));
+        if let Some(seq) = id {
+            let _ = writeln!(text, "id: {}", self.event_id(seq));
         }
         let _ = text.write_str("\n");
         share(buf)

@@ -10,7 +10,8 @@ use crate::id::SubscriberId;
 use crate::input::{CloseHow, ShutdownCause};
 use crate::list::NIL;
 use crate::subscriber::{
-    BEAT, BEGUN, FAREWELL, How, IN_FLIGHT, LIFETIME, MOUNTED, Phase, RUNS_OUT, STREAM, WOKEN, Where,
+    BEAT, BEGUN, FAREWELL, FINISHED, How, IN_FLIGHT, LIFETIME, MOUNTED, Phase, RUNS_OUT, STREAM,
+    WOKEN, Where,
 };
 use crate::time::Time;
 
@@ -142,7 +143,7 @@ impl SseState {
             Some(shutdown) if reason == CloseReason::Shutdown => shutdown.until,
             _ => self.now + self.config.write_timeout,
         };
-        let now = self.now;
+        let (now, seq) = (self.now, self.seq);
         let sub = self.subs.at_mut(slot);
         if how == How::Stop && sub.has(MOUNTED) {
             // What was pulled is accepted, so nothing is begun but what nobody has seen.
@@ -156,6 +157,9 @@ impl SseState {
             sub.set(RUNS_OUT);
         } else {
             sub.until = until;
+        }
+        if drains {
+            sub.heartbeat = seq;
         }
         sub.phase = Phase::Ending;
         sub.how = how;
@@ -187,6 +191,7 @@ impl SseState {
 
     /// `Finish` was pulled: the peer has some time to go.
     pub(super) fn finished(&mut self, slot: u32) {
+        self.subs.at_mut(slot).set(FINISHED);
         if self.shutdown.is_some_and(|shutdown| shutdown.over) {
             let reason = self.subs.at(slot).reason;
             return self.doom(slot, reason, Ending::Orderly);
@@ -230,7 +235,7 @@ impl SseState {
                 self.doom(slot, reason, Ending::Orderly);
             }
             // Its close is due already, and follows.
-            Phase::CloseDue => {}
+            Phase::CloseDue if sub.has(FINISHED) => {}
             _ => self.forget(slot),
         }
     }
