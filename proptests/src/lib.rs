@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod choice;
+pub mod compare;
 pub mod model;
 pub mod scenario;
 pub mod suite;

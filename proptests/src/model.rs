@@ -63,6 +63,8 @@ struct Topic {
     stop_old: bool,
     /// Since when nobody listens.
     left: Option<Time>,
+    /// It had members, or a frame, since its log was last let go.
+    had: bool,
     retained: Option<Time>,
     /// Size of a publish that was told to wait.
     room: Option<usize>,
@@ -142,6 +144,8 @@ struct Item {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum What {
+    /// Answer head, first comment, retry block: written even if the stream is stopped before.
+    Prelude,
     Plain,
     Beat,
     Frame {
@@ -219,9 +223,11 @@ impl Model {
             .count()
     }
 
-    /// Streams of a topic that still have something of it to come.
+    /// Streams of a topic that still have something of it to come: also those that drain.
     fn members(&self, topic: &Name) -> usize {
-        self.conns.iter().filter(|conn| conn.follows(topic)).count()
+        let drains = |conn: &&Conn| conn.end.as_ref().is_none_or(|end| end.strength == DRAIN);
+        let follows = self.conns.iter().filter(|conn| conn.follows(topic));
+        follows.filter(drains).count()
     }
 
     fn keeps(&self, topic: &Topic) -> bool {
@@ -235,10 +241,10 @@ impl Model {
     fn note_members(&mut self) {
         for place in 0..self.topics.len() {
             let name = self.topics[place].name.clone();
-            let (listeners, members) = (self.listeners(&name), self.members(&name));
+            let members = self.members(&name);
             let now = self.now;
             let topic = &mut self.topics[place];
-            if listeners > 0 {
+            if members > 0 {
                 topic.left = None;
             } else {
                 topic.spent = false;
@@ -247,8 +253,9 @@ impl Model {
             }
             let kept_for = topic.options.retained_for();
             if members > 0 {
+                topic.had = true;
                 topic.retained = None;
-            } else if topic.retained.is_none() && !topic.log.is_empty() && !kept_for.is_zero() {
+            } else if topic.retained.is_none() && topic.had && !kept_for.is_zero() {
                 topic.retained = Some(now + kept_for);
             }
         }
@@ -294,6 +301,12 @@ impl Conn {
                 .is_some_and(|s| s.topics.contains(topic))
     }
 
+    /// A stream for which something is still to be done.
+    fn is_open(&self) -> bool {
+        let over = self.end.is_some() && !self.has_something() && self.flight.is_none();
+        self.phase == Phase::Streaming && self.finished.is_none() && !over
+    }
+
     fn has_something(&self) -> bool {
         !self.begun.is_empty() || !self.outbox.is_empty()
     }
@@ -326,10 +339,10 @@ impl Engine for Model {
                 self.stats.stale += u64::from(*error == Error::Stale);
                 if *error == Error::Wait {
                     self.stats.waited += 1;
-                    if let Some((topic, size)) = waiting {
-                        if let Some(topic) = self.topic_mut(&topic) {
-                            topic.room = Some(topic.room.map_or(size, |old| old.min(size)));
-                        }
+                    if let Some((topic, size)) = waiting
+                        && let Some(topic) = self.topic_mut(&topic)
+                    {
+                        topic.room = Some(topic.room.map_or(size, |old| old.min(size)));
                     }
                 }
             }
@@ -402,11 +415,7 @@ impl Engine for Model {
     fn stats(&self) -> Stats {
         let mut stats = self.stats;
         stats.topics = self.topics.len() as u32;
-        stats.streams = self
-            .conns
-            .iter()
-            .filter(|conn| conn.phase == Phase::Streaming && conn.finished.is_none())
-            .count() as u32;
+        stats.streams = self.conns.iter().filter(|conn| conn.is_open()).count() as u32;
         stats.finishing = self.conns.iter().filter(|c| c.finished.is_some()).count() as u32;
         stats
     }

@@ -4,7 +4,9 @@ use sse_state::{Config, ConfigError, Engine, Input, ShutdownCause, SseState};
 
 use crate::check::{Finding, check};
 use crate::choice::Prng;
+use crate::compare::compare;
 use crate::scenario::{Op, Pace, Scenario};
+use crate::trace::Step;
 use crate::world::World;
 
 /// Makes engines of one kind.
@@ -88,7 +90,7 @@ pub fn suite<F: Factory>(factory: &F, budget: Budget) -> Report {
 
 /// The scenario of a seed.
 pub fn scenario(seed: u64, length: usize) -> Scenario {
-    let pace = if seed % 2 == 0 {
+    let pace = if seed.is_multiple_of(2) {
         Pace::Calm
     } else {
         Pace::Wild
@@ -125,6 +127,53 @@ pub fn finish<E: Engine>(world: &mut World<E>) {
     for _ in 0..4 {
         world.second();
     }
+}
+
+/// Runs calm scenarios on two kinds of engine and compares what came of them.
+pub fn differential<A: Factory, B: Factory>(left: &A, right: &B, budget: Budget) -> Report {
+    let mut report = Report::default();
+    for seed in budget.first_seed..budget.first_seed + budget.scenarios {
+        let scenario = Scenario::choose(&mut Prng::new(seed), Pace::Calm, budget.length);
+        let differs = |ops: &[Op]| {
+            let scenario = Scenario {
+                setup: scenario.setup.clone(),
+                ops: ops.to_vec(),
+            }
+            .for_comparison();
+            let (a, b) = (run(left, &scenario), run(right, &scenario));
+            compare(&a, &b).into_iter().next()
+        };
+        report.scenarios += 1;
+        let Some(first) = differs(&scenario.ops) else {
+            continue;
+        };
+        let ops = minimise(&scenario.ops, |ops| differs(ops).is_some());
+        let text = differs(&ops).unwrap_or(first);
+        let smaller = Scenario {
+            setup: scenario.setup.clone(),
+            ops,
+        }
+        .for_comparison();
+        let tell = |steps: &[Step]| -> String {
+            steps.iter().map(|step| format!("      {step}\n")).collect()
+        };
+        let story = format!(
+            "left:\n{}right:\n{}",
+            tell(&run(left, &smaller).trace),
+            tell(&run(right, &smaller).trace)
+        );
+        report.failures.push(Failure {
+            seed,
+            finding: Finding {
+                rule: "differential",
+                step: 0,
+                text,
+            },
+            scenario: smaller,
+            story,
+        });
+    }
+    report
 }
 
 /// The smallest scenario that can be found for a broken rule.

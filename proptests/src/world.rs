@@ -27,7 +27,6 @@ pub struct World<E> {
     back: Option<u32>,
     tags: u64,
     sources: Vec<SourceSeen>,
-    ids: Vec<String>,
     looks: Views,
 }
 
@@ -52,6 +51,8 @@ pub struct Peer {
     pub received: Vec<u8>,
     /// The key that it was opened with.
     pub key: Option<u8>,
+    /// The ids that it got, in order.
+    pub ids: Vec<String>,
     head: usize,
     parser: Parser,
 }
@@ -72,8 +73,9 @@ pub enum Phase {
 }
 
 /// A run of a source.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct SourceSeen {
+    topic: Name,
     token: SourceToken,
     running: bool,
     polls: u64,
@@ -92,7 +94,6 @@ impl<E: Engine> World<E> {
             back: None,
             tags: 0,
             sources: Vec::new(),
-            ids: Vec::new(),
             looks,
         };
         for place in 0..setup.topics.len() {
@@ -136,7 +137,6 @@ impl<E: Engine> World<E> {
     pub fn pump(&mut self, budget: u32) -> Pumped {
         let mut sink = Hands {
             peers: &mut self.peers,
-            ids: &mut self.ids,
             events: Vec::new(),
         };
         let answer = self.engine.pump(budget, &mut sink);
@@ -203,7 +203,7 @@ impl<E: Engine> World<E> {
             }
             (Input::Pull { id }, Reply::Pulled(Pulled::Run(bytes))) => {
                 if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == *id) {
-                    peer.receive(bytes, &mut self.ids);
+                    peer.receive(bytes);
                 }
             }
             _ => {}
@@ -218,7 +218,7 @@ impl<E: Engine> World<E> {
             return;
         };
         let bytes = run.slice(..run.len().min(report.bytes as usize));
-        peer.receive(&bytes, &mut self.ids);
+        peer.receive(&bytes);
         match report.socket {
             Socket::Ready => peer.blocked = false,
             Socket::Blocked => peer.blocked = true,
@@ -233,8 +233,9 @@ impl<E: Engine> World<E> {
             match event {
                 Event::Control(Control::Finish { id }) => self.set_phase(*id, Phase::Finished),
                 Event::Control(Control::Close { id, .. }) => self.set_phase(*id, Phase::Dead),
-                Event::Control(Control::StartSource { token, .. }) => {
+                Event::Control(Control::StartSource { topic, token }) => {
                     self.sources.push(SourceSeen {
+                        topic: topic.clone(),
                         token: *token,
                         running: true,
                         polls: 0,
@@ -294,6 +295,7 @@ impl Peer {
             flight: None,
             received: Vec::new(),
             key: None,
+            ids: Vec::new(),
             head: 0,
             parser: Parser::new(),
         }
@@ -304,14 +306,14 @@ impl Peer {
         &self.received[self.head.min(self.received.len())..]
     }
 
-    fn receive(&mut self, bytes: &[u8], ids: &mut Vec<String>) {
+    fn receive(&mut self, bytes: &[u8]) {
         let head_left = self
             .head
             .saturating_sub(self.received.len())
             .min(bytes.len());
         self.received.extend_from_slice(bytes);
         for block in self.parser.push(&bytes[head_left..]) {
-            ids.extend(block.id);
+            self.ids.extend(block.id);
         }
     }
 }
@@ -335,7 +337,6 @@ fn look<E: Engine>(engine: &E, setup: &Setup) -> Views {
 /// Executes actions on the peers' sockets.
 struct Hands<'a> {
     peers: &'a mut Vec<Peer>,
-    ids: &'a mut Vec<String>,
     events: Vec<Event>,
 }
 
@@ -361,9 +362,9 @@ impl Sink for Hands<'_> {
         };
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) {
             match answer {
-                Answer::All => peer.receive(&bytes, self.ids),
+                Answer::All => peer.receive(&bytes),
                 Answer::Blocked(taken) => {
-                    peer.receive(&bytes[..taken as usize], self.ids);
+                    peer.receive(&bytes[..taken as usize]);
                     peer.blocked = true;
                 }
                 Answer::InFlight => peer.flight = Some(bytes.clone()),

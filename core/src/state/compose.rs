@@ -14,7 +14,7 @@ use crate::list::NIL;
 use crate::log::Entry;
 use crate::options::Slow;
 use crate::run::{Held, Piece, Pieces};
-use crate::subscriber::{BEAT, BEAT_EVENT, BEGUN, FAREWELL, How, PRIME, Phase};
+use crate::subscriber::{BEAT, BEAT_EVENT, BEGUN, FAREWELL, How, PRIME, Phase, Sub};
 use crate::topic::Topic;
 
 /// What a stream is lent at its turn.
@@ -253,10 +253,11 @@ impl SseState {
 
     /// Lag that is not told moves the cursor at once. True if it ends the stream.
     fn pass_lag(&mut self, slot: u32) -> bool {
+        let limit = last_seq(self.subs.at(slot));
         for which in 0..self.subs.at(slot).cursors.len() {
             let cursor = self.subs.at(slot).cursors[which];
             let topic = &self.topics[cursor.topic as usize];
-            let Some((next, missed)) = lag(topic, cursor.next) else {
+            let Some((next, missed)) = lag(topic, cursor.next, limit) else {
                 continue;
             };
             if topic.options.slow == Slow::Close {
@@ -283,18 +284,14 @@ impl SseState {
             .map(|cursor| (cursor.next, cursor.is_gap()))
             .collect();
         let mut prime = sub.has(PRIME);
-        // What was published after its end was decided is for others.
-        let limit_seq = match sub.phase {
-            Phase::Ending => sub.heartbeat,
-            _ => u64::MAX,
-        };
+        let limit_seq = last_seq(sub);
         let mut total = rest;
         loop {
             // The least seq comes next; the priming block stands after its own.
             let first = (0..at.len())
                 .filter_map(|which| {
                     let topic = &self.topics[sub.cursors[which].topic as usize];
-                    Some((next_seq(topic, at[which])?, which))
+                    Some((next_seq(topic, at[which], limit_seq)?, which))
                 })
                 .filter(|(seq, _)| *seq <= limit_seq)
                 .min();
@@ -302,7 +299,7 @@ impl SseState {
                 Some((seq, which)) if !prime || seq <= sub.seq => {
                     let slot = sub.cursors[which].topic;
                     let topic = &self.topics[slot as usize];
-                    let item = self.item(slot, topic, at[which], sub.flags, sub.seq);
+                    let item = self.item(slot, topic, at[which], sub);
                     at[which] = (item_next(&item), false);
                     item
                 }
@@ -331,9 +328,10 @@ impl SseState {
     }
 
     /// The notice or frame at this place of a topic.
-    fn item(&self, slot: u32, topic: &Topic, at: (u64, bool), flags: u32, seq: u64) -> Item {
+    fn item(&self, slot: u32, topic: &Topic, at: (u64, bool), sub: &Sub) -> Item {
+        let (flags, seq) = (sub.flags, sub.seq);
         let (next, gap) = at;
-        let lagged = lag(topic, next);
+        let lagged = lag(topic, next, last_seq(sub));
         if gap || lagged.is_some() {
             let why = if gap { Why::of(flags).as_str() } else { "slow" };
             let (to, missed) = lagged.unwrap_or((next, 0));
@@ -487,22 +485,31 @@ impl SseState {
     }
 }
 
+/// The seq of the last frame that is lent to this stream: what was published after its end was decided is
+/// for others.
+fn last_seq(sub: &Sub) -> u64 {
+    match sub.phase {
+        Phase::Ending => sub.heartbeat,
+        _ => u64::MAX,
+    }
+}
+
 /// Where a cursor that has lagged goes on, and past how many frames.
-fn lag(topic: &Topic, next: u64) -> Option<(u64, u64)> {
+fn lag(topic: &Topic, next: u64, limit: u64) -> Option<(u64, u64)> {
     let log = &topic.log;
     if next >= log.first() {
         return None;
     }
     let to = match topic.options.slow {
         Slow::Skip | Slow::Close => log.first(),
-        Slow::Conflate => log.head().saturating_sub(1).max(log.first()),
+        Slow::Conflate => log.after(limit).saturating_sub(1).max(log.first()),
     };
     Some((to, to - next))
 }
 
 /// The seq at which the notice or frame at this place stands.
-fn next_seq(topic: &Topic, (next, gap): (u64, bool)) -> Option<u64> {
-    match lag(topic, next) {
+fn next_seq(topic: &Topic, (next, gap): (u64, bool), limit: u64) -> Option<u64> {
+    match lag(topic, next, limit) {
         Some((to, _)) => Some(before(topic, to)),
         None if gap => Some(before(topic, next)),
         None => topic.log.get(next).map(|entry| entry.seq),

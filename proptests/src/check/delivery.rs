@@ -198,6 +198,10 @@ fn notice(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Findin
             format!("{id} got an id with the notice {data}")
         });
     }
+    let early = conn.prime.is_some() && !conn.primed;
+    out.holds("I6", !early || block.id.is_none(), || {
+        format!("{id} got an id before it was primed: {data}")
+    });
     member.told_id = parsed.map(|id| id.seq);
     match (missed, why) {
         ("null", why) => {
@@ -258,6 +262,14 @@ fn frame(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Finding
     } else if index >= member.joined && conn.prime.is_some() {
         out.holds("I6", conn.primed, || {
             format!("{id} got {index} of {} before its id", topic.name)
+        });
+    }
+    if let Some(end) = conn.ends.first() {
+        out.holds("D4", number < end.upto, || {
+            format!(
+                "{id} got {index} of {}, published after its end at {:?}",
+                topic.name, end.at
+            )
         });
     }
     out.holds("D4", index >= member.first, || {
@@ -424,15 +436,16 @@ fn rested_member(ledger: &Ledger, id: SubscriberId, member: &Member, out: &mut F
     }
     let newest =
         (topic.is_exact() && topic.from < len).then(|| &ledger.frame(member.topic, len - 1).key);
-    if topic.options.dedupe && member.got > 0 {
-        if let Some(newest) = newest {
-            out.holds("N4", member.last_key.as_ref() == Some(newest), || {
-                format!(
-                    "{id} was left with {:?}, the newest is {newest:?}",
-                    member.last_key
-                )
-            });
-        }
+    if topic.options.dedupe
+        && member.got > 0
+        && let Some(newest) = newest
+    {
+        out.holds("N4", member.last_key.as_ref() == Some(newest), || {
+            format!(
+                "{id} was left with {:?}, the newest is {newest:?}",
+                member.last_key
+            )
+        });
     }
     out.holds("D3", member.told == 0, || {
         format!(

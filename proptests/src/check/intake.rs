@@ -153,10 +153,10 @@ pub(super) fn call(
 
 /// A refused call may still have told that an event went nowhere.
 fn refused(ledger: &mut Ledger, input: &Input<'static>) {
-    if let Input::Publish { frame, .. } | Input::Feed { frame, .. } = input {
-        if let Some(tag) = tag_of(&frame.to_string()) {
-            ledger.tags.insert(tag, Fate::Dropped);
-        }
+    if let Input::Publish { frame, .. } | Input::Feed { frame, .. } = input
+        && let Some(tag) = tag_of(&frame.to_string())
+    {
+        ledger.tags.insert(tag, Fate::Dropped);
     }
 }
 
@@ -233,12 +233,12 @@ pub(super) fn control(ledger: &mut Ledger, control: &Control, _out: &mut Finding
         }
         Control::Poll { token, number, .. } => {
             ledger.polls.insert(*token, (*number, now));
-            if let Some(&place) = ledger.tokens.get(token) {
-                if let Source::Running(running) = &mut ledger.topics[place].source {
-                    running.first.get_or_insert(now);
-                    running.last = Some((*number, now));
-                    running.free = None;
-                }
+            if let Some(&place) = ledger.tokens.get(token)
+                && let Source::Running(running) = &mut ledger.topics[place].source
+            {
+                running.first.get_or_insert(now);
+                running.last = Some((*number, now));
+                running.free = None;
             }
         }
         Control::Wake { id } => with(ledger, *id, |conn| conn.woken = Some(now)),
@@ -767,10 +767,8 @@ pub(super) fn tag_in(block: &crate::wire::Block) -> Option<u64> {
 /// The text before the id line, and the id.
 fn split_id(wire: &str, own: bool) -> (String, Option<String>) {
     let text = wire.strip_suffix("\n\n").unwrap_or(wire);
-    if own {
-        if let Some((text, id)) = text.rsplit_once("\nid: ") {
-            return (format!("{text}\n"), Some(id.to_owned()));
-        }
+    if own && let Some((text, id)) = text.rsplit_once("\nid: ") {
+        return (format!("{text}\n"), Some(id.to_owned()));
     }
     (format!("{text}\n"), None)
 }

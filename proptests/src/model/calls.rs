@@ -13,7 +13,8 @@ use super::{CUT, Conn, DRAIN, End, Item, Model, Phase, STOP, Shutdown, Topic, Wh
 
 impl Model {
     pub(super) fn call(&mut self, input: Input<'_>) -> Result<Reply, Error> {
-        if self.is_over() && self.clone().next_job().is_none() {
+        let harmless = matches!(input, Input::Timeout | Input::Shutdown { .. });
+        if !harmless && self.is_over() && self.clone().next_job().is_none() {
             return Err(Error::ShuttingDown);
         }
         let down = self.shutdown.is_some();
@@ -52,11 +53,16 @@ impl Model {
                 Ok(Reply::Done)
             }
             Input::StopSource { topic } => {
+                let waits = self
+                    .topic(&topic)
+                    .is_some_and(|topic| self.wants_source(topic));
                 let topic = self.topic_mut(&topic).ok_or(Error::Absent)?;
-                if topic.source.is_none() || topic.stop.is_some() {
-                    return Err(Error::Absent);
+                match (&topic.source, topic.stop) {
+                    (Some(_), None) => topic.stop = Some(StopReason::Asked),
+                    // A start that was not pulled is no longer wanted.
+                    (None, _) if waits => topic.spent = true,
+                    _ => return Err(Error::Absent),
                 }
-                topic.stop = Some(StopReason::Asked);
                 Ok(Reply::Done)
             }
             Input::PollResult {
@@ -129,6 +135,7 @@ impl Model {
             stop: None,
             stop_old: false,
             left: None,
+            had: false,
             retained: None,
             room: None,
         });
@@ -138,6 +145,15 @@ impl Model {
         let id = self.new_id()?;
         self.conns.push(Conn::new(id, self.now));
         self.stats.accepted += 1;
+        let openings: Vec<SubscriberId> = self
+            .conns
+            .iter()
+            .filter(|conn| conn.phase == Phase::Opening && conn.end.is_none())
+            .map(|conn| conn.id)
+            .collect();
+        if openings.len() > self.config.openings as usize {
+            self.end(openings[0], CloseReason::Evicted, CUT);
+        }
         Ok(Reply::Id(id))
     }
 
@@ -227,7 +243,18 @@ impl Model {
             CloseHow::Cut => CUT,
         };
         let streams = matches!(self.conn(id)?.phase, Phase::Answering | Phase::Streaming);
-        self.end(id, CloseReason::Asked, if streams { strength } else { CUT });
+        let until = self.end_by();
+        let conn = self.conn(id)?;
+        if !streams && conn.end.is_none() {
+            // Nothing was begun; there is nothing to say goodbye to.
+            conn.phase = Phase::Answering;
+            conn.end = Some(End {
+                reason: CloseReason::Asked,
+                strength,
+                until,
+            });
+        }
+        self.end(id, CloseReason::Asked, strength);
         Ok(Reply::Done)
     }
 
@@ -266,7 +293,10 @@ impl Model {
         let began = conn.end.as_ref().map(|end| end.until);
         if strength > DRAIN {
             let dropped = conn.outbox.iter().filter(|item| item.is_frame()).count();
-            conn.outbox.clear();
+            // A response is begun by its head; a body that nobody pulled needs none.
+            let keeps = strength == STOP && !conn.mounted;
+            conn.outbox
+                .retain(|item| keeps && item.what == What::Prelude);
             self.stats.abandoned += dropped as u64;
         } else if reason == CloseReason::Finished {
             conn.outbox.push(Item {

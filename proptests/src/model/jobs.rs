@@ -44,7 +44,7 @@ impl Model {
                 sink.control(Control::Close { id, reason, ending });
             }
             Job::Stop(topic, token, reason) => {
-                let stays = reason != StopReason::NoSubscribers && self.listeners(&topic) > 0;
+                let stays = reason != StopReason::NoSubscribers && self.members(&topic) > 0;
                 if let Some(topic) = self.topic_mut(topic.as_str()) {
                     let spends = stays && !topic.stop_old;
                     topic.stop_old = false;
@@ -240,6 +240,7 @@ impl Model {
                     topic.born = seq;
                 }
                 topic.retained = None;
+                topic.had = false;
                 topic.room = None;
             } else {
                 self.topics.remove(place);
@@ -280,19 +281,19 @@ impl Model {
                 None
             };
         }
+        let cut = conn
+            .end
+            .as_ref()
+            .filter(|end| end.strength == CUT && conn.flight.is_none());
+        if let Some(end) = cut {
+            return say(end.reason, Ending::Cut);
+        }
         if grace_over {
             return say(CloseReason::Shutdown, Ending::Cut);
         }
         match conn.phase {
-            Phase::Opening | Phase::Deciding => {
-                if conn.born + config.head_timeout <= now {
-                    return say(CloseReason::HeadTimeout, Ending::Cut);
-                }
-                let openings = self.conns.iter().filter(|c| c.phase == Phase::Opening);
-                let oldest = openings.clone().next().map(|c| c.id);
-                if openings.count() > config.openings as usize && oldest == Some(conn.id) {
-                    return say(CloseReason::Evicted, Ending::Cut);
-                }
+            Phase::Opening | Phase::Deciding if conn.born + config.head_timeout <= now => {
+                return say(CloseReason::HeadTimeout, Ending::Cut);
             }
             Phase::Body if conn.opened + config.body_timeout <= now => {
                 return say(CloseReason::BodyTimeout, Ending::Cut);
@@ -305,9 +306,6 @@ impl Model {
             return say(CloseReason::Stalled, Ending::Cut);
         }
         let end = conn.end.as_ref()?;
-        if end.strength == CUT && conn.flight.is_none() {
-            return say(end.reason, Ending::Cut);
-        }
         if end.until <= now {
             return say(CloseReason::Stalled, Ending::Cut);
         }

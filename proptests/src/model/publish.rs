@@ -16,7 +16,7 @@ impl Model {
             id: None,
             unchanged: false,
         };
-        let Some(topic) = self.topic(name).filter(|topic| self.keeps(topic)) else {
+        let Some(topic) = self.topic(name) else {
             self.stats.unheard += 1;
             return Ok(nobody);
         };
@@ -26,6 +26,10 @@ impl Model {
         }
         if frame.has_own_id() && !options.own_ids {
             return Err(Error::OwnId);
+        }
+        if !self.keeps(topic) {
+            self.stats.unheard += 1;
+            return Ok(nobody);
         }
         let streams = self.listeners(&topic.name) as u32;
         let logged = Logged::new(frame);
@@ -79,6 +83,7 @@ impl Model {
         if topic.declared && topic.options.history && topic.retained.is_some() {
             topic.retained = Some(now + topic.options.retained_for());
         }
+        topic.had = true;
         let name = topic.name.clone();
         for conn in &mut self.conns {
             if conn.follows(&name) && conn.end.is_none() {

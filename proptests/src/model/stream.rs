@@ -79,7 +79,8 @@ impl Model {
             let taken = left.min(item.bytes.len());
             left -= taken;
             if taken == 0 {
-                if !stopping && item.what != What::Beat {
+                let keeps = !stopping || (item.what == What::Prelude && !conn.mounted);
+                if keeps && item.what != What::Beat {
                     back.push(item);
                 } else {
                     abandoned += u64::from(item.is_frame());
@@ -182,11 +183,11 @@ impl Model {
                 topic: of,
                 missed: Some(told),
             } = &item.what
+                && *of == topic.name
+                && at < place
             {
-                if *of == topic.name && at < place {
-                    missed += told;
-                    gone.push(at);
-                }
+                missed += told;
+                gone.push(at);
             }
         }
         let before = gone.iter().filter(|at| **at < place).count();

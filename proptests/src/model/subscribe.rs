@@ -109,7 +109,7 @@ impl Model {
         let streams = |key: Option<&Name>| {
             self.conns
                 .iter()
-                .filter(|conn| conn.finished.is_none())
+                .filter(|conn| conn.is_open())
                 .filter_map(|conn| conn.stream.as_ref())
                 .filter(|stream| key.is_none() || stream.key.as_ref() == key)
                 .count()
@@ -121,10 +121,10 @@ impl Model {
         if streams(None) >= config.subscribers as usize {
             return Err(Error::Full(Bound::Subscribers));
         }
-        if let (Some(limit), Some(key)) = (config.streams_per_key, &sub.key) {
-            if streams(Some(key)) >= limit as usize {
-                return Err(Error::Full(Bound::StreamsPerKey));
-            }
+        if let (Some(limit), Some(key)) = (config.streams_per_key, &sub.key)
+            && streams(Some(key)) >= limit as usize
+        {
+            return Err(Error::Full(Bound::StreamsPerKey));
         }
         let new = sub
             .topics
@@ -148,7 +148,7 @@ impl Model {
             let standing = self.topic(join.topic.as_str());
             let starts = options.source != SourceKind::None
                 && standing.is_none_or(|topic| {
-                    !self.has_source(topic) && !(topic.spent && self.listeners(&topic.name) > 0)
+                    !(self.has_source(topic) || topic.spent && self.members(&topic.name) > 0)
                 });
             sources += usize::from(starts);
             if starts && sources > config.sources as usize {
@@ -167,7 +167,7 @@ impl Model {
         topic.options.source != SourceKind::None
             && !topic.spent
             && self.shutdown.is_none()
-            && self.listeners(&topic.name) > 0
+            && self.members(&topic.name) > 0
     }
 
     fn open(&mut self, id: SubscriberId, sub: &Subscribe) -> Result<(), Error> {
@@ -199,12 +199,12 @@ impl Model {
 
     /// Everything that a stream gets before what is published from now on.
     fn first_items(&self, id: SubscriberId, sub: &Subscribe) -> Vec<Item> {
-        let mut items = vec![plain(b":\n\n".to_vec())];
+        let mut items = vec![prelude(b":\n\n".to_vec())];
         if !sub.head.is_empty() {
-            items.insert(0, plain(sub.head.to_vec()));
+            items.insert(0, prelude(sub.head.to_vec()));
         }
         if sub.retry {
-            items.push(plain(self.retry_block(id.as_u64() + 7)));
+            items.push(prelude(self.retry_block(id.as_u64() + 7)));
         }
         let primes = matches!(sub.start, Start::Now | Start::Newest);
         let mut replay: Vec<(u64, Item)> = Vec::new();
@@ -300,6 +300,13 @@ impl Model {
 fn plain(bytes: Vec<u8>) -> Item {
     Item {
         what: What::Plain,
+        bytes,
+    }
+}
+
+fn prelude(bytes: Vec<u8>) -> Item {
+    Item {
+        what: What::Prelude,
         bytes,
     }
 }

@@ -66,9 +66,18 @@ impl<E: Engine> World<E> {
             Op::Read { conn, bytes } => self.read(*conn, u64::from(*bytes)),
             Op::Writable { conn } => self.with_conn(*conn, lives, |id| Input::Writable { id }),
             Op::Pull { conn } => self.with_conn(*conn, pulls, |id| Input::Pull { id }),
+            Op::PullAll { conn } => {
+                if let Some(id) = self.nth(*conn, pulls) {
+                    let pull = |world: &mut Self| {
+                        let reply = world.call(Input::Pull { id });
+                        matches!(reply, Ok(Reply::Pulled(sse_state::Pulled::Run(_))))
+                    };
+                    while pull(self) {}
+                }
+            }
             Op::Seconds { seconds } => (0..*seconds).for_each(|_| self.second()),
             Op::Elapse { nanos } => self.elapse(*nanos),
-            Op::ToDeadline { delta } => self.to_deadline(*delta),
+            Op::ToDeadline { delta } => self.pass_to_deadline(*delta),
             Op::Back { nanos } => self.back = Some(*nanos),
             Op::Timeout => self.tell(Input::Timeout),
             Op::Pump { budget } => {
@@ -177,10 +186,10 @@ impl<E: Engine> World<E> {
         if mounted {
             let asked = self.engine.asked();
             self.subscribe(Via::Mounted { asked }, stream);
-        } else if let Ok(Reply::Id(id)) = self.call(Input::Accept) {
-            if self.call(Input::HeadDone { id }).is_ok() {
-                self.subscribe(Via::Connection(id), stream);
-            }
+        } else if let Ok(Reply::Id(id)) = self.call(Input::Accept)
+            && self.call(Input::HeadDone { id }).is_ok()
+        {
+            self.subscribe(Via::Connection(id), stream);
         }
     }
 
@@ -268,15 +277,25 @@ impl<E: Engine> World<E> {
             From::Now => Start::Now,
             From::Newest => Start::Newest,
             From::Oldest => Start::Oldest,
-            From::Seen(back) => {
-                let place = self.ids.len().saturating_sub(1 + usize::from(back));
-                match self.ids.get(place) {
-                    Some(id) => Start::After(Bytes::from(id.clone())),
-                    None => Start::Now,
-                }
-            }
+            From::Seen(number) => match self.seen(usize::from(number)) {
+                Some(id) => Start::After(Bytes::from(id)),
+                None => Start::Now,
+            },
             From::Forged(kind) => Start::After(Bytes::from(self.forged(kind))),
         }
+    }
+
+    /// An id that some stream was sent: a stream, and how far back. What order streams are served in
+    /// makes no difference.
+    fn seen(&self, number: usize) -> Option<String> {
+        let with_ids: Vec<&Peer> = self
+            .peers
+            .iter()
+            .filter(|peer| !peer.ids.is_empty())
+            .collect();
+        let ids = &with_ids.get(number % with_ids.len().max(1))?.ids;
+        let back = number / with_ids.len() % ids.len();
+        Some(ids[ids.len() - 1 - back].clone())
     }
 
     fn forged(&self, kind: u8) -> Vec<u8> {
@@ -353,11 +372,13 @@ impl<E: Engine> World<E> {
             Which::Running(number) => (number, true),
             Which::Stopped(number) => (number, false),
         };
-        let fitting: Vec<_> = self
+        let mut fitting: Vec<_> = self
             .sources
             .iter()
             .filter(|source| source.running == running)
             .collect();
+        // In what order sources of several topics start makes no difference.
+        fitting.sort_by(|a, b| a.topic.cmp(&b.topic));
         let source = fitting.get(usize::from(number) % fitting.len().max(1))?;
         Some((source.token, source.polls))
     }
@@ -401,7 +422,7 @@ impl<E: Engine> World<E> {
         }
     }
 
-    fn to_deadline(&mut self, delta: i8) {
+    fn pass_to_deadline(&mut self, delta: i8) {
         if let Some(deadline) = self.looks.timeout {
             let target = deadline
                 .as_nanos()
