@@ -216,6 +216,7 @@ impl<R: Runtime> HubBuilder<R> {
             busy: self.busy,
             seed: config.seed,
             frame_bytes: config.frame_bytes as usize,
+            openings: config.openings,
             head_bytes: config.head_bytes as usize,
             head_fields: config.head_fields as usize,
             name_bytes: config.name_bytes as usize,

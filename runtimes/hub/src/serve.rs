@@ -97,6 +97,7 @@ impl<L: Listener> Serving<L> {
             site: Arc::new(site),
             timer: shared.runtime.timer(),
             paused: None,
+            evicting: 0,
         };
         let (cancel, task) = guarded(acceptor, |_| ());
         shared.runtime.spawn(Box::pin(task));
@@ -168,8 +169,10 @@ struct Acceptor<L> {
     shared: Arc<Shared>,
     site: Arc<Site>,
     timer: Box<dyn Timer>,
-    /// Until when it waits after an error.
+    /// Until when it waits: after an error, or for heads to be read.
     paused: Option<sse_state::Time>,
+    /// Connections that may be accepted before the next pause though each evicts another.
+    evicting: u32,
 }
 
 impl<L: Listener> Future for Acceptor<L> {
@@ -179,12 +182,20 @@ impl<L: Listener> Future for Acceptor<L> {
         let this = &mut *self;
         for _ in 0..ACCEPTS {
             this.shared.end.listen(cx);
-            if this.shared.lock().closing {
-                return Poll::Ready(());
-            }
+            let openings = {
+                let inner = this.shared.lock();
+                if inner.closing {
+                    return Poll::Ready(());
+                }
+                inner.engine.stats().openings
+            };
             if let Some(until) = this.paused {
                 ready!(this.timer.poll_at(until, cx));
                 this.paused = None;
+            }
+            this.make_room(openings);
+            if this.paused.is_some() {
+                continue;
             }
             match ready!(this.listener.poll_accept(cx)) {
                 Ok(accepted) => admit(&this.shared, &this.site, accepted),
@@ -199,6 +210,23 @@ impl<L: Listener> Future for Acceptor<L> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl<L> Acceptor<L> {
+    /// Pauses before connections are evicted: the heads of the oldest may have come, and only have to be
+    /// read. The backlog of the kernel holds the others meanwhile. Who sends nothing is evicted all the
+    /// same, but not before a full round of pauses.
+    fn make_room(&mut self, openings: u32) {
+        let most = self.shared.settings.openings;
+        if openings < most {
+            self.evicting = 0;
+        } else if self.evicting == 0 {
+            self.evicting = most.div_ceil(ROUND);
+            self.paused = Some(self.shared.now() + LOOK);
+        } else {
+            self.evicting -= 1;
+        }
     }
 }
 
@@ -250,5 +278,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Accepts of one poll, after which the runtime gets its turn.
 const ACCEPTS: usize = 64;
+/// Pauses in which as many connections are accepted as there may be openings: each lives at least
+/// 16 × 5 ms.
+const ROUND: u32 = 16;
+/// Time in which heads that have come are read.
+const LOOK: Duration = Duration::from_millis(5);
 /// Time in which descriptors may come free.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -83,6 +83,7 @@ pub(crate) struct Settings {
     pub(crate) busy: Busy,
     pub(crate) seed: u64,
     pub(crate) frame_bytes: usize,
+    pub(crate) openings: u32,
     pub(crate) head_bytes: usize,
     pub(crate) head_fields: usize,
     pub(crate) name_bytes: usize,

@@ -41,6 +41,28 @@ async fn accept_errors_do_not_end_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_storm_of_clients_that_have_sent_their_heads_evicts_none_of_them() {
+    let hub = builder().openings(20).build().expect("a hub");
+    let server = Server::start(App::new(&hub).get("/a", Route::topic("a")));
+    // All of them are there before the first is accepted.
+    let mut clients: Vec<_> = (0..500).map(|_| server.send(&get("/a", ""))).collect();
+    let start = Instant::now();
+    for client in &mut clients {
+        client.until(":\n\n").await;
+    }
+    let took = start.elapsed();
+    assert!(took < 10 * SECOND, "{took:?}");
+    assert_eq!(hub.stats().closed_for(CloseReason::Evicted), 0);
+    // Nor do those who send nothing keep one out who comes in a crowd of them.
+    let silent: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    let mut client = server.send(&get("/a", ""));
+    let more: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    client.until(":\n\n").await;
+    assert_eq!(hub.stats().state.streams, 501);
+    drop((silent, more));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_written_in_whatever_pieces_its_socket_takes() {
     let hub = hub();
     let server = Server::start(App::new(&hub).get("/a", Route::topic("a").log(1000)));
