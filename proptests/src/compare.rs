@@ -62,8 +62,9 @@ pub struct Seen {
     pub id: Option<String>,
 }
 
-/// The events of a body, in order, with gaps in a row added up. Gaps without a number come first:
-/// where they stand in a replay and which id they carry is free, as long as a resume after it is right.
+/// The events of a body, in order, with gaps in a row added up. Where a gap without a number stands in
+/// a replay and which id it carries is free, as long as a resume after it is right, and so is whether
+/// a gap is told that nothing follows: both are left to the rules.
 pub fn events(body: &[u8]) -> Vec<Seen> {
     let mut gaps: Vec<Seen> = Vec::new();
     let mut seen: Vec<Seen> = Vec::new();
@@ -78,7 +79,7 @@ pub fn events(body: &[u8]) -> Vec<Seen> {
             id: block.id.clone(),
         };
         if is_gap(&block) && event.data.contains("\"missed\":null") {
-            gaps.push(Seen { id: None, ..event });
+            gaps.push(event);
             continue;
         }
         // A lag at the start may be covered by the notice of the resume.
@@ -93,9 +94,10 @@ pub fn events(body: &[u8]) -> Vec<Seen> {
             seen.push(event);
         }
     }
-    gaps.sort_by(|a, b| a.data.cmp(&b.data));
-    gaps.append(&mut seen);
-    gaps
+    while seen.last().is_some_and(|seen| seen.name == "sse-gap") {
+        seen.pop();
+    }
+    seen
 }
 
 fn is_gap(block: &Block) -> bool {

@@ -71,6 +71,16 @@ impl Scenario {
                     op = Op::PullAll { conn: *conn };
                     pumps = false;
                 }
+                // How many bytes were accepted before the peer went follows from how they were cut.
+                Op::Report { how, .. } if *how == HowMuch::Gone => {
+                    *how = HowMuch::All;
+                    pumps = false;
+                }
+                Op::Open { mounted, stream } if *mounted => {
+                    stream.end_when_finished = false;
+                    stream.lifetime = None;
+                    stream.expires = None;
+                }
                 Op::Open { stream, .. } | Op::Subscribe { stream, .. } => {
                     // Whether a publish between the end of a source and the next turn still comes is free.
                     stream.end_when_finished = false;

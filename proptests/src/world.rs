@@ -53,6 +53,8 @@ pub struct Peer {
     pub key: Option<u8>,
     /// The ids that it got, in order.
     pub ids: Vec<String>,
+    /// The ids of gaps that it got, in order.
+    pub gap_ids: Vec<String>,
     head: usize,
     parser: Parser,
 }
@@ -296,6 +298,7 @@ impl Peer {
             received: Vec::new(),
             key: None,
             ids: Vec::new(),
+            gap_ids: Vec::new(),
             head: 0,
             parser: Parser::new(),
         }
@@ -313,7 +316,11 @@ impl Peer {
             .min(bytes.len());
         self.received.extend_from_slice(bytes);
         for block in self.parser.push(&bytes[head_left..]) {
-            self.ids.extend(block.id);
+            if block.name.as_deref() == Some("sse-gap") {
+                self.gap_ids.extend(block.id);
+            } else {
+                self.ids.extend(block.id);
+            }
         }
     }
 }

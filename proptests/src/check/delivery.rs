@@ -309,7 +309,7 @@ fn frame(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Finding
         });
     }
     member.next = member.next.max(index + 1);
-    member.moved = None;
+    member.moved.clear();
     member.got += 1;
     member.last_key = Some(key);
     member.told = 0;

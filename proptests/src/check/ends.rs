@@ -25,11 +25,29 @@ pub(super) fn control(ledger: &Ledger, control: &Control, out: &mut Findings) {
                     conn.mounted, conn.woken
                 )
             });
+            w3_woken_for_something(ledger, id, conn, out);
         }
         Control::Finish { .. } => finish(id, conn, out),
         Control::Close { reason, ending, .. } => close(ledger, id, conn, *reason, *ending, out),
         _ => {}
     }
+}
+
+/// W3: a mounted stream is woken only if it can pull something; its stall clock runs from then.
+fn w3_woken_for_something(ledger: &Ledger, id: SubscriberId, conn: &Conn, out: &mut Findings) {
+    let beats = conn
+        .heartbeat(&ledger.config)
+        .is_some_and(|every| ledger.now.since(conn.last_accept) * 8 >= every * 7);
+    let first = conn.blocks < 1 + usize::from(conn.sub.as_ref().is_some_and(|sub| sub.retry));
+    let primes = conn.prime.is_some() && !conn.primed;
+    let owed = conn.members.iter().any(|member| {
+        let gap = member.resume != super::facts::Tri::No && !member.resumed && member.got == 0;
+        gap || member.next < ledger.topics[member.topic].frames.len()
+    });
+    let something = beats || first || primes || owed || !conn.is_certain();
+    out.holds("W3", something, || {
+        format!("{id} is woken, and has nothing to pull")
+    });
 }
 
 /// D11 and S7: the write side is shut after a whole frame, once.

@@ -272,8 +272,8 @@ pub struct Member {
     pub joined: usize,
     /// The next frame that it is owed.
     pub next: usize,
-    /// Where an earlier turn may have moved it, when it found a lag.
-    pub moved: Option<usize>,
+    /// Where earlier turns may have moved it, when they found a lag.
+    pub moved: Vec<usize>,
     /// Frames it got.
     pub got: usize,
     /// Key of the last one.

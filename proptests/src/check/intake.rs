@@ -395,7 +395,7 @@ fn member(ledger: &Ledger, place: usize, start: &Start) -> Member {
         first_most: span.0.max(span.1),
         joined: len,
         next: span.0.min(span.1),
-        moved: None,
+        moved: Vec::new(),
         got: 0,
         last_key: None,
         told: 0,

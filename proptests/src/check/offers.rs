@@ -157,15 +157,20 @@ fn b4_policy_is_exact(
         if (begun && number == 0) || !sure {
             continue;
         }
-        let moved = member.moved.filter(|_| expected == member.next);
-        let right = [Some(expected), moved].into_iter().flatten().any(|at| {
-            frame.index
-                == if at < topic.from {
-                    after_lag(topic)
-                } else {
-                    at
-                }
-        }) && (topic.options.slow != Slow::Close || frame.index == expected);
+        let mut places = vec![expected];
+        if expected == member.next {
+            places.extend(&member.moved);
+        }
+        let fits = |at: usize| {
+            let goes_on = if at < topic.from {
+                after_lag(topic)
+            } else {
+                at
+            };
+            frame.index == goes_on
+        };
+        let closes = topic.options.slow == Slow::Close && frame.index != expected;
+        let right = places.into_iter().any(fits) && !closes;
         out.holds("B4", right, || {
             format!(
                 "{id} was at {expected} of {}, which holds {}..{}, and is lent {} under {:?}",
@@ -194,9 +199,13 @@ fn note_lags(ledger: &mut Ledger, id: SubscriberId) {
     };
     for member in &mut conn.members {
         let topic = &ledger.topics[member.topic];
-        let at = member.moved.unwrap_or(member.next);
-        if at < topic.from_most && topic.from < topic.frames.len() {
-            member.moved = Some(after_lag(topic));
+        let lagged = member
+            .moved
+            .iter()
+            .chain([&member.next])
+            .any(|at| *at < topic.from_most);
+        if lagged && topic.from < topic.frames.len() && !member.moved.contains(&after_lag(topic)) {
+            member.moved.push(after_lag(topic));
         }
     }
 }

@@ -98,7 +98,15 @@ pub(super) fn stall_due(ledger: &Ledger, conn: &Conn) -> Option<sse_state::Time>
         && conn.outstanding
         && (conn.blocked || conn.flight.is_some());
     let since = conn.stall.filter(|_| stuck)?;
-    Some(since + ledger.config.write_timeout + ledger.granule())
+    let due = since + ledger.config.write_timeout;
+    // Ready time that was not pumped closes nobody: what is offered late has its time.
+    let late = conn.last_offer >= due;
+    let due = if late {
+        conn.last_offer + ledger.config.write_timeout
+    } else {
+        due
+    };
+    Some(due + ledger.granule())
 }
 
 fn is_heartbeat(block: &Block) -> bool {

@@ -8,7 +8,10 @@ use super::{Item, Model, STOP, What};
 impl Model {
     /// What a stream would be lent now; takes it out of the stream.
     pub(super) fn compose(&mut self, id: SubscriberId) -> Option<(Vec<Item>, Bytes)> {
-        self.find_lags(id);
+        // What is begun is finished first; a lag matters only to what comes then.
+        if self.conn(id).is_ok_and(|conn| conn.begun.is_empty()) {
+            self.find_lags(id);
+        }
         let bound = self.config.run_bytes as usize;
         let beats = self.beats(id);
         let conn = self.conn(id).ok()?;
@@ -149,15 +152,18 @@ impl Model {
             }
             match topic.options.slow {
                 Slow::Skip => {}
-                Slow::Conflate => lost = of_topic[..of_topic.len() - 1].to_vec(),
+                Slow::Conflate => {
+                    let newest = of_topic.last().map(|(_, seq, _)| *seq);
+                    lost = of_topic
+                        .iter()
+                        .copied()
+                        .filter(|(_, seq, _)| Some(*seq) != newest || !held(*seq))
+                        .collect();
+                }
                 Slow::Close => {
                     self.end(id, CloseReason::Lagged, STOP);
                     return;
                 }
-            }
-            // A log that was emptied altogether leaves no newest.
-            if lost.is_empty() {
-                continue;
             }
             self.skip(id, &topic, &lost);
         }

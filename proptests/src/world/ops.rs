@@ -286,15 +286,16 @@ impl<E: Engine> World<E> {
     }
 
     /// An id that some stream was sent: a stream, and how far back. What order streams are served in
-    /// makes no difference.
+    /// makes no difference; of gaps only in wild scenarios, since which id they carry may differ.
     fn seen(&self, number: usize) -> Option<String> {
-        let with_ids: Vec<&Peer> = self
-            .peers
-            .iter()
-            .filter(|peer| !peer.ids.is_empty())
-            .collect();
-        let ids = &with_ids.get(number % with_ids.len().max(1))?.ids;
-        let back = number / with_ids.len() % ids.len();
+        let ids = |peer: &Peer| {
+            let gaps = if self.calm() { 0 } else { peer.gap_ids.len() };
+            [&peer.gap_ids[..gaps], &peer.ids[..]].concat()
+        };
+        let mut all: Vec<Vec<String>> = self.peers.iter().map(ids).collect();
+        all.retain(|ids| !ids.is_empty());
+        let ids = all.get(number % all.len().max(1))?;
+        let back = number / all.len() % ids.len();
         Some(ids[ids.len() - 1 - back].clone())
     }
 
