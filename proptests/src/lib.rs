@@ -6,7 +6,9 @@
 pub mod check;
 pub mod choice;
 pub mod compare;
+pub mod faulty;
 pub mod model;
+pub mod relations;
 pub mod scenario;
 pub mod suite;
 pub mod trace;

@@ -1,22 +1,20 @@
-//! Random scenarios: the machine and the naive model keep every rule of the checker, and engines that are
-//! faulty on purpose do not.
+//! Random scenarios: the machine and the naive model keep every rule of the checker and agree with each
+//! other, and engines that are faulty on purpose do not.
 
-use sse_state::{
-    Action, Answer, Config, Control, Engine, Error, Input, Interest, Pumped, Reply, Run, Sink,
-    SseState, Stats, SubscriberId, Time,
-};
+use std::collections::BTreeMap;
+
+use sse_state_proptests::faulty::{Fault, FaultyFactory};
 use sse_state_proptests::model::Model;
-use sse_state_proptests::suite::{Budget, Factory, Real, Report, suite};
+use sse_state_proptests::suite::{Budget, Factory, Real, Report, differential, suite};
 
-fn run<F: Factory>(factory: &F, scenarios: u64) -> Report {
-    suite(
-        factory,
-        Budget {
-            first_seed: 0,
-            scenarios,
-            length: 60,
-        },
-    )
+const LENGTH: usize = 60;
+
+fn budget(first_seed: u64, scenarios: u64) -> Budget {
+    Budget {
+        first_seed,
+        scenarios,
+        length: LENGTH,
+    }
 }
 
 fn assert_clean(report: &Report) {
@@ -26,153 +24,50 @@ fn assert_clean(report: &Report) {
             report.failures.len()
         );
     }
+}
+
+fn keeps_every_rule<F: Factory>(factory: &F, scenarios: u64) {
+    let report = suite(factory, budget(0, scenarios));
+    assert_clean(&report);
     assert!(report.steps > 10_000, "nothing happened");
 }
 
 #[test]
 fn the_machine_keeps_every_rule() {
-    assert_clean(&run(&Real, 500));
+    keeps_every_rule(&Real, 1000);
 }
 
 #[test]
 fn the_naive_model_keeps_every_rule() {
-    assert_clean(&run(&Model::new, 200));
-}
-
-/// What a faulty engine does wrong.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    ForgetsWritable,
-    StartsTwice,
-    ForgetsStop,
-    PollsTwice,
-    ClosesTwice,
-    TakesDeadIds,
-    SleepsForEver,
-    NeverSleeps,
-    ForgetsTime,
-    ForgetsShutdown,
-    LosesPublishes,
-    ForgetsPeers,
-}
-
-#[derive(Clone)]
-struct Faulty(SseState, Fault);
-
-struct Twisted<'a>(&'a mut dyn Sink, Fault);
-
-impl Sink for Twisted<'_> {
-    fn write(&mut self, id: SubscriberId, run: Run<'_>) -> Answer {
-        self.0.write(id, run)
-    }
-
-    fn control(&mut self, control: Control) {
-        let (times, of) = match (self.1, &control) {
-            (Fault::StartsTwice, Control::StartSource { .. })
-            | (Fault::PollsTwice, Control::Poll { .. })
-            | (Fault::ClosesTwice, Control::Close { .. }) => (2, control),
-            (Fault::ForgetsStop, Control::StopSource { .. }) => (0, control),
-            _ => (1, control),
-        };
-        for _ in 0..times {
-            self.0.control(of.clone());
-        }
-    }
-}
-
-impl Engine for Faulty {
-    fn apply(&mut self, now: Time, input: Input<'_>) -> Result<Reply, Error> {
-        let forgotten = matches!(
-            (self.1, &input),
-            (Fault::ForgetsWritable, Input::Writable { .. })
-                | (Fault::ForgetsTime, Input::Timeout)
-                | (Fault::ForgetsShutdown, Input::Shutdown { .. })
-                | (Fault::ForgetsPeers, Input::PeerGone { .. })
-        );
-        if forgotten {
-            return Ok(Reply::Done);
-        }
-        if let (Fault::LosesPublishes, Input::Publish { topic, frame, room }) = (self.1, &input) {
-            // It says what a publish says, and keeps nothing.
-            let published = self.0.clone().publish(now, topic, frame.clone(), *room);
-            return published.map(Reply::Published);
-        }
-        match self.0.apply(now, input) {
-            Err(Error::Stale) if matches!(self.1, Fault::TakesDeadIds) => Ok(Reply::Done),
-            reply => reply,
-        }
-    }
-
-    fn pump(&mut self, budget: u32, sink: &mut dyn Sink) -> Pumped {
-        self.0.pump(budget, &mut Twisted(sink, self.1))
-    }
-
-    fn poll_action(&mut self) -> Option<Action> {
-        self.0.poll_action()
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        match self.1 {
-            Fault::SleepsForEver => None,
-            Fault::NeverSleeps => Some(self.0.now()),
-            _ => self.0.poll_timeout(),
-        }
-    }
-
-    fn now(&self) -> Time {
-        self.0.now()
-    }
-
-    fn interest(&self, topic: &str) -> Option<Interest> {
-        self.0.interest(topic)
-    }
-
-    fn is_live(&self, id: SubscriberId) -> bool {
-        self.0.is_live(id)
-    }
-
-    fn asked(&self) -> u64 {
-        self.0.asked()
-    }
-
-    fn is_terminated(&self) -> bool {
-        self.0.is_terminated()
-    }
-
-    fn stats(&self) -> Stats {
-        self.0.stats()
-    }
-
-    fn digest(&self) -> u64 {
-        self.0.digest()
-    }
+    keeps_every_rule(&Model::new, 300);
 }
 
 #[test]
-fn every_faulty_engine_is_caught() {
-    for fault in [
-        Fault::ForgetsWritable,
-        Fault::StartsTwice,
-        Fault::ForgetsStop,
-        Fault::PollsTwice,
-        Fault::ClosesTwice,
-        Fault::TakesDeadIds,
-        Fault::SleepsForEver,
-        Fault::NeverSleeps,
-        Fault::ForgetsTime,
-        Fault::ForgetsShutdown,
-        Fault::LosesPublishes,
-        Fault::ForgetsPeers,
-    ] {
-        let make = |config: Config| SseState::new(config).map(|state| Faulty(state, fault));
-        let caught = (0..60).any(|seed| {
-            let budget = Budget {
-                first_seed: seed,
-                scenarios: 1,
-                length: 60,
-            };
-            !suite(&make, budget).failures.is_empty()
-        });
-        assert!(caught, "{fault:?} was not caught");
-    }
+fn the_machine_and_the_naive_model_agree() {
+    assert_clean(&differential(&Real, &Model::new, budget(0, 500)));
 }
+
+/// Every fault is found, on an engine that is right but for it. What is printed is the matrix of faults
+/// and the rules that found them first.
+#[test]
+fn every_faulty_engine_is_caught() {
+    let mut missed = Vec::new();
+    let mut matrix: BTreeMap<&str, Vec<Fault>> = BTreeMap::new();
+    for fault in Fault::ALL {
+        let faulty = FaultyFactory(Model::new, fault);
+        let found = (0..SEEDS).find_map(|seed| {
+            let report = suite(&faulty, budget(seed, 1));
+            report.failures.first().map(|failure| failure.finding.rule)
+        });
+        match found {
+            Some(rule) => matrix.entry(rule).or_default().push(fault),
+            None => missed.push(fault),
+        }
+    }
+    for (rule, faults) in matrix {
+        println!("{rule:6} {faults:?}");
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+const SEEDS: u64 = 150;

@@ -63,6 +63,16 @@ impl<E: Engine> World<E> {
             }),
             Op::PeerGone { conn } => self.with_conn(*conn, lives, |id| Input::PeerGone { id }),
             Op::Report { first, count, how } => self.report(*first, *count, *how),
+            Op::ReportAll => {
+                while self
+                    .peers
+                    .iter()
+                    .any(|peer| peer.flight.is_some() && lives(peer))
+                {
+                    self.report(0, u8::MAX, HowMuch::All);
+                    self.pump_all(1000);
+                }
+            }
             Op::Read { conn, bytes } => self.read(*conn, u64::from(*bytes)),
             Op::Writable { conn } => self.with_conn(*conn, lives, |id| Input::Writable { id }),
             Op::Pull { conn } => self.with_conn(*conn, pulls, |id| Input::Pull { id }),
