@@ -198,7 +198,7 @@ impl<E: Engine> Faulty<E> {
             Input::CloseKey { .. } if fault == Fault::ForgetsCloseKey => return None,
             Input::Report(_) if fault == Fault::ForgetsEveryFifthReport => {
                 self.count += 1;
-                if self.count % 5 == 0 {
+                if self.count.is_multiple_of(5) {
                     return None;
                 }
                 input

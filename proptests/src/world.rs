@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sse_state::{
     Action, Answer, Control, Engine, Error, Input, Name, Pulled, Pumped, Reply, Report, Run, Sink,
-    Socket, SourceToken, SubscriberId, Time,
+    Socket, SourceToken, SubscriberId, Time, Via,
 };
 
 use crate::scenario::{Pace, Setup, SocketKind};
@@ -178,6 +178,16 @@ impl<E: Engine> World<E> {
         more
     }
 
+    /// Decides how the socket of a connection behaves.
+    pub fn set_socket(&mut self, id: SubscriberId, socket: SocketKind) {
+        if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) {
+            peer.socket = socket;
+            if let SocketKind::Slow { room } = socket {
+                peer.room = u64::from(room);
+            }
+        }
+    }
+
     /// Takes in what a call did to the peers.
     fn after_call(&mut self, input: &Input<'static>, result: &Result<Reply, Error>) {
         let Ok(reply) = result else { return };
@@ -187,6 +197,9 @@ impl<E: Engine> World<E> {
                 self.set_phase(*id, Phase::Deciding);
             }
             (Input::Answer { id, .. }, _) => self.set_phase(*id, Phase::Open),
+            (Input::Subscribe(sub), Reply::Id(id)) if sub.via == Via::Connection(*id) => {
+                self.set_phase(*id, Phase::Open);
+            }
             (Input::PeerGone { id }, _) => {
                 let peer = self.peers.iter_mut().find(|peer| peer.id == *id);
                 if let Some(peer) = peer.filter(|peer| peer.phase != Phase::Finished) {
