@@ -210,7 +210,13 @@ fn s3_pending_first(
             .map(|_| "farewell"),
         _ => None,
     };
-    let several = conn.ends.len() + usize::from(conn.may_end) > 1;
+    // An expiry is stronger than an end that drains.
+    let expired = conn
+        .sub
+        .as_ref()
+        .and_then(|sub| sub.expires)
+        .is_some_and(|expires| ledger.now >= expires);
+    let several = expired || conn.ends.len() + usize::from(conn.may_end) > 1;
     let Some(last) = drained.filter(|_| conn.phase == Phase::Streaming && !several) else {
         return;
     };

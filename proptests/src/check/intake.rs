@@ -130,14 +130,25 @@ pub(super) fn call(
                 ledger.topics[place].cause((*reason).into());
             }
         }
-        (Input::Report(reports), _) => {
+        (Input::Report(reports), Reply::Stale(stale)) => {
+            let dead = |id| ledger.live(id).is_none();
+            let late = *stale > reports.iter().filter(|report| dead(report.id)).count() as u32;
             for report in reports.iter() {
-                reported(ledger, *report, out);
+                // A close that was decided, and not pulled, makes a report come too late.
+                let dying = ledger
+                    .live(report.id)
+                    .is_some_and(|conn| !conn.is_certain());
+                if late && dying {
+                    with(ledger, report.id, |conn| conn.flight = None);
+                } else {
+                    reported(ledger, *report, out);
+                }
             }
         }
         (Input::Writable { id }, _) => writable(ledger, *id),
         (Input::Pull { id }, Reply::Pulled(pulled)) => {
             with(ledger, *id, |conn| conn.woken = None);
+            offers::note_lags(ledger, *id);
             if let Pulled::Run(run) = pulled {
                 offers::check(ledger, *id, run, out);
                 super::silence::offer(ledger, *id, run, out);

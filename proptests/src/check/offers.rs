@@ -139,6 +139,7 @@ fn b4_policy_is_exact(
         return;
     }
     let mut next: Vec<usize> = conn.members.iter().map(|member| member.next).collect();
+    let mut lent = vec![false; next.len()];
     for (number, block) in blocks.iter().enumerate() {
         let fate = tag_in(block).and_then(|tag| ledger.tags.get(&tag));
         let Some(Fate::Appended(frame)) = fate.filter(|_| block.name.as_deref() != Some("sse-gap"))
@@ -158,7 +159,7 @@ fn b4_policy_is_exact(
             continue;
         }
         let mut places = vec![expected];
-        if expected == member.next {
+        if !std::mem::replace(&mut lent[place], true) {
             places.extend(&member.moved);
         }
         let fits = |at: usize| {
@@ -193,7 +194,7 @@ fn after_lag(topic: &Topic) -> usize {
 }
 
 /// A turn finds every lag of its stream, also where it lends nothing of that topic yet.
-fn note_lags(ledger: &mut Ledger, id: SubscriberId) {
+pub(super) fn note_lags(ledger: &mut Ledger, id: SubscriberId) {
     let Some(conn) = ledger.conns.get_mut(&id) else {
         return;
     };

@@ -25,6 +25,8 @@ impl Model {
             | Input::Publish { .. }
             | Input::PollResult { .. }
             | Input::Feed { .. }
+            | Input::CloseKey { .. }
+            | Input::StopSource { .. }
                 if down =>
             {
                 Err(Error::ShuttingDown)
@@ -404,7 +406,6 @@ impl Model {
         conn.blocked = report.socket == Socket::Blocked && !conn.remembered;
         conn.remembered = false;
         let bytes = (report.bytes as usize).min(run.len());
-        let blocked = conn.blocked;
         self.accepted(report.id, items, &run, bytes);
         if report.socket == Socket::Gone {
             if self
@@ -412,11 +413,6 @@ impl Model {
                 .is_ok_and(|conn| conn.finished.is_none())
             {
                 self.drop_conn(report.id);
-            }
-        } else if blocked {
-            let now = self.now;
-            if let Ok(conn) = self.conn(report.id) {
-                conn.stall.get_or_insert(now);
             }
         }
         true

@@ -146,6 +146,12 @@ impl Model {
     /// Whoever can be written to now and has something stands in the queue.
     pub(super) fn note_ready(&mut self) {
         for place in 0..self.conns.len() {
+            let now = self.now;
+            let conn = &mut self.conns[place];
+            if conn.blocked && conn.has_something() {
+                // It has something to write now, and cannot.
+                conn.stall.get_or_insert(now);
+            }
             let conn = &self.conns[place];
             let can = !conn.mounted
                 && !conn.blocked
@@ -415,7 +421,7 @@ impl Model {
                     .flat_map(|stream| [stream.expires, stream.lifetime])
                     .flatten(),
             );
-            if conn.blocked {
+            if waits {
                 all.push(conn.traffic + config.reader_patience);
             }
         }

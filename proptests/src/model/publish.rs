@@ -116,9 +116,10 @@ impl Model {
             .any(|conn| conn.needs(&topic.name, &evicted))
     }
 
-    /// A publisher waits for it: it is not blocked, or took something not long ago.
+    /// A publisher waits for it: it takes what it is given, or took something not long ago.
     fn is_patient(&self, conn: &Conn) -> bool {
-        !conn.blocked || self.now < conn.traffic + self.config.reader_patience
+        (!conn.blocked && conn.flight.is_none())
+            || self.now < conn.traffic + self.config.reader_patience
     }
 }
 
