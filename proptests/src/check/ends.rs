@@ -172,7 +172,7 @@ fn w1_stalled(ledger: &Ledger, id: SubscriberId, conn: &Conn, out: &mut Findings
         .chain(conn.may_end.then_some(conn.may_end_since));
     let ended = ending.min().is_some_and(over);
     let answering = conn.phase == Phase::Answering && over(conn.opened);
-    if ended || answering {
+    if ended || answering || conn.late {
         return;
     }
     match conn.stall.or(conn.woken) {

@@ -191,6 +191,8 @@ pub struct Conn {
     pub may_stall: bool,
     /// Since when it may be ending.
     pub may_end_since: Time,
+    /// A report of it may have come too late: its close was decided.
+    pub late: bool,
     /// What is in flight, and since when.
     pub flight: Option<(Bytes, Time)>,
     /// A readiness came while in flight.
@@ -428,6 +430,7 @@ impl Conn {
             ends: Vec::new(),
             may_end: false,
             may_stall: false,
+            late: false,
             may_end_since: Time::MAX,
             flight: None,
             remembered: false,
@@ -464,7 +467,7 @@ impl Conn {
 
     /// A stream for which there is no reason to end.
     pub fn is_certain(&self) -> bool {
-        self.is_possible() && self.ends.is_empty() && !self.may_end && !self.may_stall
+        self.is_possible() && self.ends.is_empty() && !self.may_end && !self.may_stall && !self.late
     }
 
     /// Could be written to now.

@@ -138,11 +138,13 @@ pub(super) fn call(
                 let dying = ledger
                     .live(report.id)
                     .is_some_and(|conn| !conn.is_certain());
+                let mut report = *report;
                 if late && dying {
-                    with(ledger, report.id, |conn| conn.flight = None);
-                } else {
-                    reported(ledger, *report, out);
+                    // Which of them is not told; nothing but a close can follow.
+                    with(ledger, report.id, |conn| conn.late = true);
+                    report.socket = Socket::Ready;
                 }
+                reported(ledger, report, out);
             }
         }
         (Input::Writable { id }, _) => writable(ledger, *id),
