@@ -270,8 +270,13 @@ impl<E: Engine> Engine for Faulty<E> {
         self.now = now;
         let publishes = matches!(input, Input::Publish { .. });
         let loses = publishes && self.fault == Fault::LosesPublishes;
+        let reports = matches!(input, Input::Report(_));
         let Some(input) = self.twist(input) else {
-            return Ok(Reply::Done);
+            return Ok(if reports {
+                Reply::Stale(0)
+            } else {
+                Reply::Done
+            });
         };
         // It says what a publish says, and keeps nothing.
         let result = if loses && self.inner.poll_timeout().is_some() {

@@ -407,13 +407,11 @@ impl Model {
         conn.remembered = false;
         let bytes = (report.bytes as usize).min(run.len());
         self.accepted(report.id, items, &run, bytes);
-        if report.socket == Socket::Gone {
-            if self
-                .conn(report.id)
-                .is_ok_and(|conn| conn.finished.is_none())
-            {
-                self.drop_conn(report.id);
-            }
+        let open = self
+            .conn(report.id)
+            .is_ok_and(|conn| conn.finished.is_none());
+        if report.socket == Socket::Gone && open {
+            self.drop_conn(report.id);
         }
         true
     }
