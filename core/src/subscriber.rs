@@ -10,7 +10,7 @@ use crate::list::{Link, Links, NIL};
 use crate::time::Time;
 use crate::wheel::OUT;
 
-/// One connection. Laid out so that a stream of one topic fits into 112 bytes.
+/// One connection. Laid out so that a stream of one topic fits into 120 bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Sub {
     pub(crate) generation: u32,
@@ -39,8 +39,10 @@ pub(crate) struct Sub {
     pub(crate) last: Time,
     /// Since when a write makes no progress; `Time::MAX` if none waits.
     pub(crate) stall: Time,
-    /// Head or body deadline; then end of life or grant; then the end of its ending or finishing.
+    /// Head or body deadline; then the end of its longest life; then of its ending or finishing.
     pub(crate) until: Time,
+    /// When its grant ends: from then on nothing that is not begun is lent, whatever it is doing.
+    pub(crate) expires: Time,
     /// The seq current at subscribing; while deciding the mark of `asked`.
     pub(crate) seq: u64,
 }
@@ -157,20 +159,16 @@ pub(crate) const BEAT_EVENT: u32 = 1 << 7;
 pub(crate) const WOKEN: u32 = 1 << 8;
 /// It ends when all its sources have.
 pub(crate) const END_WITH_SOURCES: u32 = 1 << 9;
-/// `until` is its longest life, not the end of its grant.
-pub(crate) const LIFETIME: u32 = 1 << 10;
+/// It was blocked when it had taken everything: no offer of its was refused yet.
+pub(crate) const RESTED: u32 = 1 << 10;
 /// Its farewell was begun.
 pub(crate) const FAREWELL: u32 = 1 << 11;
 /// Why its resume found a gap, in two bits: see `Why`.
 pub(crate) const WHY_SHIFT: u32 = 12;
 /// It counts as an open stream.
 pub(crate) const STREAM: u32 = 1 << 14;
-/// While it is drained its grant or life runs out, at `until`.
-pub(crate) const RUNS_OUT: u32 = 1 << 15;
 /// Its `Finish` was pulled, so its `Close` follows whatever happens.
-pub(crate) const FINISHED: u32 = 1 << 17;
-/// Its grant would end while it is drained at the end of its life: then it just stops.
-pub(crate) const SHORT: u32 = 1 << 16;
+pub(crate) const FINISHED: u32 = 1 << 15;
 
 impl Sub {
     const FREE: Sub = Sub {
@@ -193,6 +191,7 @@ impl Sub {
         last: Time::ZERO,
         stall: Time::MAX,
         until: Time::MAX,
+        expires: Time::MAX,
         seq: 0,
     };
 
@@ -322,6 +321,6 @@ mod tests {
 
     #[test]
     fn a_subscriber_is_small() {
-        assert!(size_of::<Sub>() <= 112, "{}", size_of::<Sub>());
+        assert!(size_of::<Sub>() <= 120, "{}", size_of::<Sub>());
     }
 }

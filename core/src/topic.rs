@@ -23,6 +23,8 @@ pub(crate) struct Topic {
     /// begins by telling nobody.
     pub(crate) crowds: [Vec<u32>; 3],
     pub(crate) swapped: bool,
+    /// How many of them are being drained: what is published now is not for them.
+    pub(crate) drained: u32,
     /// It has frames that the idle have not been offered: another round follows this one.
     pub(crate) again: bool,
     /// Its place in the queue of data, and whether it is there.
@@ -111,6 +113,7 @@ impl Topic {
             log: Log::new(seq),
             crowds: [const { Vec::new() }; 3],
             swapped: false,
+            drained: 0,
             again: false,
             turn: Link::NONE,
             queued: false,
@@ -125,6 +128,11 @@ impl Topic {
 
     pub(crate) fn members(&self) -> u32 {
         self.crowds.iter().map(|crowd| crowd.len() as u32).sum()
+    }
+
+    /// Members that a publish is for.
+    pub(crate) fn listeners(&self) -> u32 {
+        self.members() - self.drained
     }
 
     /// The vector of a crowd.

@@ -1146,3 +1146,154 @@ fn i3_a_peer_that_goes_before_its_close_was_pulled_is_dead_at_once() {
     bench.pump();
     assert_eq!(bench.controls(), []);
 }
+
+#[test]
+fn w3_a_mounted_stream_is_not_woken_for_nothing() {
+    let mut bench = Bench::new();
+    bench.declare("/t", fed());
+    let mut subscribe = Subscribe::new(Via::Mounted { asked: 0 }, name("/t"));
+    subscribe.heartbeat = Heartbeat::Off;
+    let id = bench.state.subscribe(bench.now, &subscribe).unwrap();
+    bench.pump();
+    bench.state.pull(bench.now, id).unwrap();
+    // Pulled after the publish and before the pump: nothing is left.
+    bench.publish("/t", "x");
+    bench.state.pull(bench.now, id).unwrap();
+    bench.controls();
+    bench.pump();
+    assert_eq!(bench.controls(), []);
+    bench.state.stop_source(bench.now, "/t").unwrap();
+    bench.pass(100 * SECOND);
+    let wakes = bench.controls();
+    let wakes = wakes
+        .iter()
+        .filter(|control| matches!(control, Control::Wake { .. }));
+    assert_eq!(wakes.count(), 0);
+    assert!(bench.state.is_live(id), "a healthy stream was cut");
+}
+
+#[test]
+fn a1_a_grant_that_is_over_before_a_drain_revokes_what_is_pending() {
+    let mut bench = Bench::new();
+    let id = bench.open_with(&["/t"], |subscribe| {
+        subscribe.expires = Some(Time::from_millis(500));
+    });
+    bench.pump();
+    bench.publish("/t", "too late");
+    bench.now = Time::from_millis(600);
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    bench.pump();
+    assert_eq!(bench.read(id), ":\n\n");
+}
+
+#[test]
+fn s3_a_life_that_is_over_does_not_end_a_drain() {
+    let mut bench = Bench::new();
+    bench.declare("/t", fed());
+    let mut subscribe = Subscribe::new(Via::Mounted { asked: 0 }, name("/t"));
+    subscribe.end_when_finished = true;
+    subscribe.retry = false;
+    subscribe.lifetime = Some(5 * SECOND);
+    let id = bench.state.subscribe(bench.now, &subscribe).unwrap();
+    bench.pump();
+    bench.state.pull(bench.now, id).unwrap();
+    bench.state.stop_source(bench.now, "/t").unwrap();
+    bench.pump();
+    bench.pass(6 * SECOND);
+    let end = b"event: sse-end\ndata: {}\n\n"[..].into();
+    assert_eq!(bench.state.pull(bench.now, id), Ok(Pulled::Run(end)));
+}
+
+#[test]
+fn s3_a_life_that_ends_shortly_before_its_grant_says_farewell() {
+    let mut bench = Bench::new();
+    let id = bench.open_with(&["/t"], |subscribe| {
+        subscribe.lifetime = Some(2 * SECOND);
+        subscribe.expires = Some(Time::from_millis(3000));
+    });
+    bench.pass(2 * SECOND + Duration::from_millis(134));
+    assert!(bench.read(id).starts_with(":\n\nretry: "));
+}
+
+#[test]
+fn l10_a_publish_is_not_for_one_that_is_drained_and_does_not_wait_for_it() {
+    let mut bench = Bench::new();
+    bench.declare(
+        "/t",
+        TopicOptions {
+            log_frames: 1,
+            ..TopicOptions::default()
+        },
+    );
+    let id = bench.open(&["/t"], Start::Now);
+    bench.readers.insert(id, Reader::Bytes(0));
+    bench.pump();
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    bench.pump();
+    assert_eq!(bench.publish("/t", "1").streams, 0);
+    let wait = bench.state.publish(bench.now, "/t", frame("2"), Room::Wait);
+    assert!(wait.is_ok(), "{wait:?}");
+}
+
+#[test]
+fn w1_a_socket_that_was_blocked_at_rest_stalls_from_its_last_byte_or_its_next_offer() {
+    let rested = || {
+        let mut bench = Bench::new();
+        let id = bench.open_with(&["/t"], |subscribe| subscribe.heartbeat = Heartbeat::Off);
+        let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+            panic!("the first bytes are due");
+        };
+        let bytes = run.len() as u32;
+        let report = Report {
+            id,
+            bytes,
+            socket: Socket::Blocked,
+        };
+        bench.state.report(bench.now, &[report]);
+        (bench, id)
+    };
+    // Something to write, and nothing accepted since: cut in time.
+    let (mut bench, id) = rested();
+    bench.publish("/t", "x");
+    bench.pass(30 * SECOND + Duration::from_millis(134));
+    assert_eq!(bench.closes(), [(id, CloseReason::Stalled, Ending::Cut)]);
+    // Nothing to write: no reason to cut it.
+    let (mut bench, id) = rested();
+    bench.pass(100 * SECOND);
+    assert!(bench.state.is_live(id));
+    // Writable again: the clock runs from the next offer.
+    let (mut bench, id) = rested();
+    bench.publish("/t", "x");
+    bench.readers.insert(id, Reader::Bytes(0));
+    bench.pass(20 * SECOND);
+    bench.writable(id, Reader::Bytes(0));
+    bench.pass(29 * SECOND);
+    assert!(bench.state.is_live(id));
+    bench.pass(SECOND + Duration::from_millis(134));
+    assert_eq!(bench.closes(), [(id, CloseReason::Stalled, Ending::Cut)]);
+}
+
+#[test]
+fn r2_a_clone_does_in_each_step_what_its_original_does() {
+    let mut bench = Bench::new();
+    for topic in 0..5 {
+        bench.open(&[&format!("/{topic}")], Start::Now);
+    }
+    let mut one = bench.state;
+    let mut other = one.clone();
+    for state in [&mut one, &mut other] {
+        state.shutdown(Time::ZERO, None, ShutdownCause::Asked);
+    }
+    for _ in 0..40 {
+        assert_eq!(one.digest(), other.digest(), "R2");
+        assert_eq!(one.poll_action(), other.poll_action());
+        struct Nobody;
+        impl Sink for Nobody {
+            fn write(&mut self, _: SubscriberId, _: Run<'_>) -> Answer {
+                Answer::All
+            }
+            fn control(&mut self, _: Control) {}
+        }
+        assert_eq!(one.pump(1, &mut Nobody), other.pump(1, &mut Nobody));
+    }
+}

@@ -128,6 +128,15 @@ impl SseState {
                 let waits = matches!(running.poll, Poll::Waiting(_));
                 assert_eq!(waiting, waits, "L12: waiting polls");
             }
+            let drained = topic.crowds.iter().flatten().filter(|&&member| {
+                let sub = self.subs.at(member);
+                sub.phase == Phase::Ending
+            });
+            assert_eq!(
+                topic.drained,
+                drained.count() as u32,
+                "L10: drained members"
+            );
             let bytes: u64 = topic
                 .log
                 .iter()

@@ -487,7 +487,7 @@ impl SseState {
 
 /// The seq of the last frame that is lent to this stream: what was published after its end was decided is
 /// for others.
-fn last_seq(sub: &Sub) -> u64 {
+pub(super) fn last_seq(sub: &Sub) -> u64 {
     match sub.phase {
         Phase::Ending => sub.heartbeat,
         _ => u64::MAX,
@@ -510,6 +510,8 @@ fn lag(topic: &Topic, next: u64, limit: u64) -> Option<(u64, u64)> {
 /// The seq at which the notice or frame at this place stands.
 fn next_seq(topic: &Topic, (next, gap): (u64, bool), limit: u64) -> Option<u64> {
     match lag(topic, next, limit) {
+        // A gap found at resume was pending before the end was decided, whatever has gone since.
+        Some((to, _)) if gap => Some(before(topic, to).min(limit)),
         Some((to, _)) => Some(before(topic, to)),
         None if gap => Some(before(topic, next)),
         None => topic.log.get(next).map(|entry| entry.seq),

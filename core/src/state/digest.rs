@@ -194,6 +194,7 @@ impl Walk<'_> {
             self.past(sub.stall);
         }
         self.time(sub.until);
+        self.time(sub.expires);
         let seq = self.rank(sub.seq);
         self.number(seq);
         match state.keys.name(sub.key) {

@@ -10,8 +10,7 @@ use crate::id::SubscriberId;
 use crate::input::{CloseHow, ShutdownCause};
 use crate::list::NIL;
 use crate::subscriber::{
-    BEAT, BEGUN, FAREWELL, FINISHED, How, IN_FLIGHT, LIFETIME, MOUNTED, Phase, RUNS_OUT, STREAM,
-    WOKEN, Where,
+    BEAT, BEGUN, FAREWELL, FINISHED, How, IN_FLIGHT, MOUNTED, Phase, STREAM, WOKEN, Where,
 };
 use crate::time::Time;
 
@@ -74,7 +73,7 @@ impl SseState {
     /// Visits one slot of a sweep; false if none is under way. Topics come first: control before data.
     pub(super) fn sweep(&mut self) -> bool {
         if let Some(slot) = self.sweep_topics {
-            let last = slot as usize >= self.topics.capacity();
+            let last = slot >= self.topic_slots;
             self.sweep_topics = (!last).then_some(slot.wrapping_add(1));
             if self.topics.contains(slot as usize) {
                 self.stop_for_shutdown(slot);
@@ -115,15 +114,14 @@ impl SseState {
     /// Stops a stream whose grant is over or whose key was closed; one that is being drained too.
     pub(super) fn end_if_told(&mut self, slot: u32) -> bool {
         let sub = self.subs.at(slot);
-        let over = sub.until <= self.now;
+        let closed = self.keys.is_closed(sub.key);
+        if !closed && sub.expires > self.now {
+            return false;
+        }
         let reason = match (sub.phase, sub.how) {
-            (Phase::Streaming, _) if self.keys.is_closed(sub.key) => CloseReason::Asked,
-            (Phase::Streaming, _) if over && !sub.has(LIFETIME) => CloseReason::Expired,
-            (Phase::Ending, How::Drain | How::End)
-                if self.keys.is_closed(sub.key) || (over && sub.has(RUNS_OUT)) =>
-            {
-                sub.reason
-            }
+            (Phase::Streaming, _) if closed => CloseReason::Asked,
+            (Phase::Streaming, _) => CloseReason::Expired,
+            (Phase::Ending, How::Drain | How::End) => sub.reason,
             _ => return false,
         };
         self.begin_ending(slot, How::Stop, reason);
@@ -143,7 +141,10 @@ impl SseState {
             Some(shutdown) if reason == CloseReason::Shutdown => shutdown.until,
             _ => self.now + self.config.write_timeout,
         };
-        let (now, seq) = (self.now, self.seq);
+        if drains && self.subs.at(slot).phase == Phase::Streaming {
+            self.count_drained(slot, true);
+        }
+        let seq = self.seq;
         let sub = self.subs.at_mut(slot);
         if how == How::Stop && sub.has(MOUNTED) {
             // What was pulled is accepted, so nothing is begun but what nobody has seen.
@@ -152,12 +153,8 @@ impl SseState {
             self.release(run);
         }
         let sub = self.subs.at_mut(slot);
-        sub.clear(BEAT | RUNS_OUT);
-        if drains && now < sub.until && sub.until < until {
-            sub.set(RUNS_OUT);
-        } else {
-            sub.until = until;
-        }
+        sub.clear(BEAT);
+        sub.until = until;
         if drains {
             sub.heartbeat = seq;
         }
@@ -260,8 +257,19 @@ impl SseState {
         self.release(run);
     }
 
+    /// What is published to its topics from now on is not for one that is being drained.
+    fn count_drained(&mut self, slot: u32, more: bool) {
+        for cursor in &self.subs.at(slot).cursors {
+            let drained = &mut self.topics[cursor.topic as usize].drained;
+            *drained = if more { *drained + 1 } else { *drained - 1 };
+        }
+    }
+
     /// It is a member of nothing any more.
     fn leave_topics(&mut self, slot: u32) {
+        if self.subs.at(slot).phase == Phase::Ending {
+            self.count_drained(slot, false);
+        }
         let cursors = core::mem::take(&mut self.subs.at_mut(slot).cursors);
         for cursor in &cursors {
             let (vector, index) = cursor.place();

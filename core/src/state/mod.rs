@@ -89,6 +89,8 @@ pub struct SseState {
 
     subs: Subscribers,
     topics: Slab<Topic>,
+    /// Slots of topics that were ever used; the table's own capacity differs in a clone.
+    topic_slots: u32,
     names: Index,
     keys: Keys,
     runs: Runs,
@@ -158,6 +160,7 @@ impl SseState {
             starts: 0,
             subs: Subscribers::new(config.generations),
             topics: Slab::new(),
+            topic_slots: 0,
             names: Index::new(config.hash_key),
             keys: Keys::new(config.hash_key),
             runs: Runs::new(),
@@ -196,7 +199,7 @@ impl SseState {
     pub fn interest(&self, topic: &str) -> Option<Interest> {
         let topic = &self.topics[self.topic(topic)? as usize];
         Some(Interest {
-            streams: topic.members(),
+            streams: topic.listeners(),
             kept: topic.keeps(),
             source: topic.has_source(),
         })

@@ -1,6 +1,7 @@
 //! Publishing: one append, whoever listens.
 
 use super::SseState;
+use super::compose::last_seq;
 use crate::error::{Bound, Error};
 use crate::frame::Frame;
 use crate::id::EventId;
@@ -47,7 +48,7 @@ impl SseState {
         room: Room,
     ) -> Result<Published, Error> {
         let topic = &self.topics[slot as usize];
-        let streams = topic.members();
+        let streams = topic.listeners();
         if frame.has_own_id() && !topic.options.own_ids {
             return Err(Error::OwnId);
         }
@@ -105,7 +106,7 @@ impl SseState {
         self.stats.published += 1;
         self.start_round(slot);
         let topic = &self.topics[slot as usize];
-        if streams == 0 && topic.declared && topic.options.history {
+        if topic.members() == 0 && topic.declared && topic.options.history {
             self.retain(slot);
         }
         Ok(Published {
@@ -148,7 +149,8 @@ impl SseState {
             };
             let sub = self.subs.at(member);
             let cursor = sub.cursors.iter().find(|cursor| cursor.topic == slot)?;
-            if cursor.next >= before {
+            let next = topic.log.get(cursor.next);
+            if cursor.next >= before || next.is_some_and(|frame| frame.seq > last_seq(sub)) {
                 return None;
             }
             // A stalled client must not hold up the others.

@@ -8,7 +8,7 @@ use crate::input::{Report, Socket};
 use crate::list::NIL;
 use crate::run::Pieces;
 use crate::subscriber::{
-    BEAT, BEGUN, BLOCKED, END_WITH_SOURCES, IN_FLIGHT, PRIME, Phase, WRITABLE,
+    BEAT, BEGUN, BLOCKED, END_WITH_SOURCES, IN_FLIGHT, PRIME, Phase, RESTED, WRITABLE,
 };
 use crate::time::Time;
 use crate::topic::Crowd;
@@ -84,7 +84,8 @@ impl SseState {
         let lent = sub.end - sub.off;
         let bytes = report.bytes.min(lent);
         let whole = bytes == lent;
-        if report.socket == Socket::Blocked && !writable {
+        let blocked = report.socket == Socket::Blocked && !writable;
+        if blocked {
             sub.set(BLOCKED);
         }
         if sub.has(BEGUN) {
@@ -113,6 +114,13 @@ impl SseState {
             }
             self.moved(slot);
         }
+        if blocked && whole {
+            // From now on it accepts nothing, though nothing was refused; see `writable`.
+            let now = self.now;
+            let sub = self.subs.at_mut(slot);
+            sub.set(RESTED);
+            sub.stall = now;
+        }
         self.advance(slot);
     }
 
@@ -129,6 +137,11 @@ impl SseState {
             sub.set(WRITABLE);
         } else if sub.has(BLOCKED) {
             sub.clear(BLOCKED);
+            if sub.has(RESTED) {
+                // The clock runs from the first offer that is not accepted whole.
+                sub.clear(RESTED);
+                sub.stall = Time::MAX;
+            }
             self.advance(slot);
         }
         Ok(())

@@ -43,7 +43,7 @@ impl SseState {
             PollOutcome::Unchanged | PollOutcome::Failed(None) => {
                 self.clock(now);
                 Published {
-                    streams: self.topics[token.slot as usize].members(),
+                    streams: self.topics[token.slot as usize].listeners(),
                     id: None,
                     unchanged: matches!(outcome, PollOutcome::Unchanged),
                 }

@@ -14,8 +14,7 @@ use crate::name::Name;
 use crate::options::TopicOptions;
 use crate::run::{Piece, Pieces};
 use crate::subscriber::{
-    BEAT_EVENT, BEGUN, Cursor, END_WITH_SOURCES, LIFETIME, MOUNTED, PRIME, Phase, SHORT, STREAM,
-    WHY_SHIFT,
+    BEAT_EVENT, BEGUN, Cursor, END_WITH_SOURCES, MOUNTED, PRIME, Phase, STREAM, WHY_SHIFT,
 };
 use crate::time::{Time, nanos};
 use crate::topic::{Crowd, Source, Topic};
@@ -272,13 +271,6 @@ impl SseState {
             let less = self.spread(slot, SALT_LIFETIME) % eighth.max(1);
             self.now + core::time::Duration::from_nanos(nanos(life) - less)
         });
-        let expires = subscribe.expires.unwrap_or(Time::MAX);
-        if lives < expires {
-            flags |= LIFETIME;
-            if lives + self.config.write_timeout > expires {
-                flags |= SHORT;
-            }
-        }
         let key = match &subscribe.key {
             Some(key) => self.keys.join(key),
             None => crate::list::NIL,
@@ -297,7 +289,8 @@ impl SseState {
         sub.heartbeat = nanos(heartbeat);
         sub.last = now;
         sub.stall = Time::MAX;
-        sub.until = lives.min(expires);
+        sub.until = lives;
+        sub.expires = subscribe.expires.unwrap_or(Time::MAX);
         sub.seq = seq;
         self.held.streams += 1;
         self.stats.subscribed += 1;
@@ -384,6 +377,7 @@ impl SseState {
         // A declared topic logs from the start if it has history; nothing of it can be gone.
         let topic = Topic::new(name.clone(), options, declared, self.seq);
         let slot = self.topics.insert(topic) as u32;
+        self.topic_slots = self.topic_slots.max(slot + 1);
         self.held.by_request += u32::from(!declared);
         let topics = &self.topics;
         self.names.insert(name.as_str(), slot, |slot| {

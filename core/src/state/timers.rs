@@ -3,7 +3,7 @@
 use super::SseState;
 use super::subscribe::SALT_HEARTBEAT;
 use crate::action::{CloseReason, Ending};
-use crate::subscriber::{BEAT, How, LIFETIME, Phase, RUNS_OUT, SHORT, Sub, Where};
+use crate::subscriber::{BEAT, How, Phase, RESTED, Sub, Where};
 use crate::time::{Time, nanos};
 use crate::topic::{Poll, Source};
 use core::time::Duration;
@@ -123,18 +123,19 @@ impl SseState {
 
     /// A connection's entry came up: whatever is really due happens, and the entry goes back.
     fn fire_sub(&mut self, slot: u32) {
+        if self.end_if_told(slot) {
+            return;
+        }
         let sub = self.subs.at(slot);
         let now = self.now;
         let ended = sub.until <= now;
-        let stalled = sub.waits() && self.stalled_at(sub) <= now;
+        let stalled = sub.waits() && self.stalls_at(slot, sub) <= now;
         match sub.phase {
             Phase::Head | Phase::Deciding if ended => {
                 return self.doom(slot, CloseReason::HeadTimeout, Ending::Cut);
             }
-            Phase::Streaming if ended => return self.end_life(slot),
-            Phase::Ending if ended && sub.has(RUNS_OUT) => {
-                let reason = sub.reason;
-                return self.begin_ending(slot, How::Stop, reason);
+            Phase::Streaming if ended => {
+                return self.begin_ending(slot, How::Drain, CloseReason::Lifetime);
             }
             Phase::Streaming if stalled => {
                 return self.doom(slot, CloseReason::Stalled, Ending::Cut);
@@ -156,29 +157,7 @@ impl SseState {
             }
             _ => {}
         }
-        self.watch(slot);
         self.rewheel(slot);
-    }
-
-    /// A socket that was reported as blocked though it had taken everything is not offered what has come
-    /// since; the stall clock runs from here at the latest.
-    fn watch(&mut self, slot: u32) {
-        let now = self.now;
-        let sub = self.subs.at(slot);
-        if sub.waits() && sub.stall == Time::MAX && self.has_pending(slot) {
-            self.subs.at_mut(slot).stall = now;
-        }
-    }
-
-    /// Its grant or its life is over.
-    fn end_life(&mut self, slot: u32) {
-        let sub = self.subs.at(slot);
-        let (how, reason) = match (sub.has(LIFETIME), sub.has(SHORT)) {
-            (true, false) => (How::Drain, CloseReason::Lifetime),
-            (true, true) => (How::Stop, CloseReason::Lifetime),
-            (false, _) => (How::Stop, CloseReason::Expired),
-        };
-        self.begin_ending(slot, how, reason);
     }
 
     /// A heartbeat is due. If nothing can be written now the stall clock runs from here at the latest.
@@ -205,10 +184,18 @@ impl SseState {
                     0 => patience,
                     beat => patience.min(beat),
                 };
-                let stall = self.stalled_at(sub);
-                (sub.until.min(stall).min(self.beat_at(slot, sub)), span)
+                let ends = sub.until.min(sub.expires);
+                let stalls = self.stalls_at(slot, sub);
+                (ends.min(stalls).min(self.beat_at(slot, sub)), span)
             }
-            Phase::Ending => (sub.until.min(self.stalled_at(sub)), patience),
+            Phase::Ending => {
+                let expires = match sub.how {
+                    How::Drain | How::End => sub.expires,
+                    How::Stop | How::Cut => Time::MAX,
+                };
+                let stalls = self.stalls_at(slot, sub);
+                (sub.until.min(expires).min(stalls), patience)
+            }
             _ => return self.wheel.remove(&mut self.subs, slot),
         };
         // A stall that begins later than now is still met.
@@ -217,12 +204,12 @@ impl SseState {
         self.wheel.insert(&mut self.subs, slot, at);
     }
 
-    /// When it has stalled, if it goes on waiting.
-    pub(super) fn stalled_at(&self, sub: &Sub) -> Time {
-        match sub.stall {
-            Time::MAX => Time::MAX,
-            stall => stall + self.config.write_timeout,
+    /// When it has stalled, if it still waits then, with something to write.
+    fn stalls_at(&self, slot: u32, sub: &Sub) -> Time {
+        if sub.stall == Time::MAX || (sub.has(RESTED) && !self.has_pending(slot)) {
+            return Time::MAX;
         }
+        sub.stall + self.config.write_timeout
     }
 
     /// When its next heartbeat is due: after seven eighths to the whole of its interval of silence.

@@ -23,6 +23,10 @@ impl SseState {
             return;
         }
         if self.subs.at(slot).has(MOUNTED) {
+            // It may have been pulled since, or visited for nothing.
+            if self.subs.at(slot).phase == Phase::Streaming && !self.has_pending(slot) {
+                return self.advance(slot);
+            }
             return self.wake(slot, sink);
         }
         let lend = self.compose(slot);
@@ -75,7 +79,7 @@ impl SseState {
         let usual = sub.phase == Phase::Streaming
             && sub.flags & UNUSUAL == 0
             && sub.key == NIL
-            && sub.until > self.now
+            && sub.expires > self.now
             && topic.room.is_none();
         let [cursor] = &mut sub.cursors[..] else {
             return false;

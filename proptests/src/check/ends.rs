@@ -199,8 +199,6 @@ fn s3_pending_first(
     out: &mut Findings,
 ) {
     let drained = match reason {
-        // A grant that ends soon after the life may leave no time for a farewell.
-        CloseReason::Lifetime if conn.sub.as_ref().is_some_and(|sub| sub.expires.is_some()) => None,
         CloseReason::Shutdown | CloseReason::Lifetime => Some("farewell"),
         CloseReason::Finished => Some("end event"),
         CloseReason::Asked => conn
