@@ -209,9 +209,7 @@ impl SseState {
         if rest as usize >= limit {
             return Lend::Rest;
         }
-        // Nothing follows the farewell, and nothing of the topics one that just stops.
-        let last = sub.has(FAREWELL) || matches!(sub.how, How::Stop | How::Cut);
-        if sub.phase == Phase::Ending && last {
+        if sub.phase == Phase::Ending && matches!(sub.how, How::Stop | How::Cut) {
             return if rest > 0 { Lend::Rest } else { Lend::Nothing };
         }
         if self.pass_lag(slot) {
