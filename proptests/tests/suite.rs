@@ -26,8 +26,16 @@ fn assert_clean(report: &Report) {
     }
 }
 
+/// Twenty times as much with `SSE_PROOF=full`, as `.ci/full` has it.
+fn proofs(scenarios: u64) -> u64 {
+    match std::env::var("SSE_PROOF").as_deref() {
+        Ok("full") => 20 * scenarios,
+        _ => scenarios,
+    }
+}
+
 fn keeps_every_rule<F: Factory>(factory: &F, scenarios: u64) {
-    let report = suite(factory, budget(0, scenarios));
+    let report = suite(factory, budget(0, proofs(scenarios)));
     assert_clean(&report);
     assert!(report.steps > 10_000, "nothing happened");
 }
@@ -44,7 +52,7 @@ fn the_naive_model_keeps_every_rule() {
 
 #[test]
 fn the_machine_and_the_naive_model_agree() {
-    assert_clean(&differential(&Real, &Model::new, budget(0, 500)));
+    assert_clean(&differential(&Real, &Model::new, budget(0, proofs(500))));
 }
 
 /// Every fault is found, on an engine that is right but for it. What is printed is the matrix of faults
