@@ -487,3 +487,18 @@ fn i6_nothing_carries_an_id_before_a_stream_is_primed() {
         format!(":\n\n{gap}id: 1-1\n\ndata: new\nid: 1-2\n\n")
     );
 }
+
+/// The floor of a topic that was made later is the seq of another topic's frame: that comes first, or an id
+/// would cover what was not sent.
+#[test]
+fn i6_the_notice_of_a_gap_never_covers_a_frame_that_is_still_to_come() {
+    let mut bench = Bench::new();
+    bench.declare("/c", history());
+    bench.publish("/c", "one");
+    bench.declare("/b", history());
+    let id = bench.open(&["/b", "/c"], Start::After(b"1-0"[..].into()));
+    bench.pump();
+    let gap =
+        "event: sse-gap\ndata: {\"topic\":\"/b\",\"missed\":null,\"why\":\"expired\"}\nid: 1-1\n\n";
+    assert_eq!(bench.read(id), format!(":\n\ndata: one\nid: 1-1\n\n{gap}"));
+}

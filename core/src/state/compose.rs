@@ -285,16 +285,18 @@ impl SseState {
         let limit_seq = last_seq(sub);
         let mut total = rest;
         loop {
-            // The least seq comes next; the priming block stands after its own.
+            // The least seq comes next, at one seq its frame before a notice, whose id says that all up
+            // to it was sent; the priming block stands after its own.
             let first = (0..at.len())
                 .filter_map(|which| {
                     let topic = &self.topics[sub.cursors[which].topic as usize];
-                    Some((next_seq(topic, at[which], limit_seq)?, which))
+                    let (seq, notice) = next_seq(topic, at[which], limit_seq)?;
+                    Some((seq, notice, which))
                 })
-                .filter(|(seq, _)| *seq <= limit_seq)
+                .filter(|(seq, ..)| *seq <= limit_seq)
                 .min();
             let item = match first {
-                Some((seq, which)) if !prime || seq <= sub.seq => {
+                Some((seq, _, which)) if !prime || seq <= sub.seq => {
                     let slot = sub.cursors[which].topic;
                     let topic = &self.topics[slot as usize];
                     let item = self.item(slot, topic, at[which], sub);
@@ -505,14 +507,14 @@ fn lag(topic: &Topic, next: u64, limit: u64) -> Option<(u64, u64)> {
     Some((to, to - next))
 }
 
-/// The seq at which the notice or frame at this place stands.
-fn next_seq(topic: &Topic, (next, gap): (u64, bool), limit: u64) -> Option<u64> {
+/// The seq at which the notice or frame at this place stands, and whether it is a notice.
+fn next_seq(topic: &Topic, (next, gap): (u64, bool), limit: u64) -> Option<(u64, bool)> {
     match lag(topic, next, limit) {
         // A gap found at resume was pending before the end was decided, whatever has gone since.
-        Some((to, _)) if gap => Some(before(topic, to).min(limit)),
-        Some((to, _)) => Some(before(topic, to)),
-        None if gap => Some(before(topic, next)),
-        None => topic.log.get(next).map(|entry| entry.seq),
+        Some((to, _)) if gap => Some((before(topic, to).min(limit), true)),
+        Some((to, _)) => Some((before(topic, to), true)),
+        None if gap => Some((before(topic, next), true)),
+        None => topic.log.get(next).map(|entry| (entry.seq, false)),
     }
 }
 
