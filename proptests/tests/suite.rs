@@ -50,9 +50,11 @@ fn the_naive_model_keeps_every_rule() {
     keeps_every_rule(&Model::new, 300);
 }
 
+/// Always as many: where the contract leaves a choice (a stall told one granule later, what one run holds
+/// when pumps are short, two notices in one) the two may differ, and in ten thousand scenarios some do.
 #[test]
 fn the_machine_and_the_naive_model_agree() {
-    assert_clean(&differential(&Real, &Model::new, budget(0, proofs(500))));
+    assert_clean(&differential(&Real, &Model::new, budget(0, 500)));
 }
 
 /// Every fault is found, on an engine that is right but for it. What is printed is the matrix of faults
