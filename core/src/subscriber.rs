@@ -1,6 +1,5 @@
 //! The table of connections.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use smallvec::SmallVec;
 
@@ -213,10 +212,11 @@ impl Sub {
     }
 }
 
-/// Connections in pages, so that growing never moves them.
+/// Connections in pages, so that growing never moves them. A page holds the slots that were ever used
+/// and has room for the others, so that a clone costs what lives and not a page.
 #[derive(Clone, Debug)]
 pub(crate) struct Subscribers {
-    pages: Vec<Box<[Sub]>>,
+    pages: Vec<Vec<Sub>>,
     /// Free slots, the last one freed first: it is still warm.
     free: Vec<u32>,
     /// Slots that were ever used.
@@ -254,8 +254,9 @@ impl Subscribers {
                     return None;
                 }
                 if self.used as usize == self.pages.len() * PAGE {
-                    self.pages.push(alloc::vec![Sub::FREE; PAGE].into());
+                    self.pages.push(Vec::with_capacity(PAGE));
                 }
+                self.pages[self.used as usize / PAGE].push(Sub::FREE);
                 self.used += 1;
                 self.used - 1
             }
