@@ -3,11 +3,16 @@
 use alloc::vec::Vec;
 
 use super::SseState;
+use super::subscribe::{SALT_FAREWELL, SALT_OPENING};
 use crate::hash::Digest;
+use crate::id::EventId;
 use crate::list::NIL;
 use crate::options::SourceKind;
 use crate::run::{Piece, Pieces};
-use crate::subscriber::Phase;
+use crate::subscriber::{
+    BEAT, BEAT_EVENT, END_WITH_SOURCES, FAREWELL, FINISHED, How, MOUNTED, PRIME, Phase, Sub,
+    WHY_SHIFT,
+};
 use crate::time::{Time, nanos};
 use crate::topic::{Crowd, Poll, Source, Topic};
 
@@ -27,7 +32,7 @@ impl SseState {
                     .map(|entry| entry.seq)
                     .chain([topic.log.floor])
             })
-            .chain((0..self.subs.used()).map(|slot| self.subs.at(slot).seq))
+            .chain((0..self.subs.used()).flat_map(|slot| seqs_of(self.subs.at(slot))))
             .chain([self.seq])
             .collect();
         seqs.sort_unstable();
@@ -39,6 +44,29 @@ impl SseState {
         };
         walk.machine();
         walk.digest.get()
+    }
+}
+
+/// The seqs that a connection goes by: where its priming block stands, and the last frame that is still
+/// lent while it is drained.
+fn seqs_of(sub: &Sub) -> impl Iterator<Item = u64> + use<> {
+    let primes = sub.phase == Phase::Streaming || sub.phase == Phase::Ending;
+    let prime = (primes && sub.has(PRIME)).then_some(sub.seq);
+    let drains = sub.phase == Phase::Ending && matches!(sub.how, How::Drain | How::End);
+    let last = drains.then_some(sub.heartbeat);
+    prime.into_iter().chain(last)
+}
+
+/// The flags that still decide something.
+fn flags_of(sub: &Sub) -> u32 {
+    let drains = matches!(sub.how, How::Drain | How::End);
+    match sub.phase {
+        Phase::Streaming => u32::MAX,
+        Phase::Ending if drains => u32::MAX,
+        Phase::Ending => {
+            !(PRIME | BEAT | BEAT_EVENT | END_WITH_SOURCES | FAREWELL | 3 << WHY_SHIFT)
+        }
+        _ => FINISHED | MOUNTED,
     }
 }
 
@@ -76,7 +104,7 @@ impl Walk<'_> {
             self.number(u64::from(slot));
         }
         for &(since, slot) in &state.polls_waiting {
-            self.past(since);
+            self.past(since, 0);
             self.number(u64::from(slot));
         }
         for sweep in [state.sweep_subs, state.sweep_topics] {
@@ -163,7 +191,7 @@ impl Walk<'_> {
                     }
                     Poll::Waiting(since) => {
                         self.number(2);
-                        self.past(since);
+                        self.past(since, 0);
                     }
                     Poll::InFlight(until) => {
                         self.number(3);
@@ -182,21 +210,50 @@ impl Walk<'_> {
             sub.list as u64,
             sub.how as u64,
             sub.reason as u64,
-            u64::from(sub.flags),
-            sub.heartbeat,
+            u64::from(sub.flags & flags_of(sub)),
         ] {
             self.number(number);
         }
-        self.past(sub.last);
+        match sub.phase {
+            Phase::Free | Phase::FinishDue | Phase::CloseDue => {}
+            Phase::Finishing => self.time(sub.until),
+            Phase::Head => {
+                self.time(sub.until);
+                self.number(u64::from(sub.off));
+            }
+            Phase::Body => {
+                self.time(sub.until);
+                self.number(u64::from(sub.end));
+            }
+            Phase::Deciding => {
+                self.time(sub.until);
+                self.number(state.keys.since(sub.seq));
+            }
+            Phase::Streaming | Phase::Ending => self.stream(slot, sub),
+        }
+    }
+
+    /// One that has something to write, or may have.
+    fn stream(&mut self, slot: u32, sub: &Sub) {
+        let state = self.state;
+        self.time(sub.until);
         if sub.stall == Time::MAX {
             self.number(u64::MAX);
         } else {
-            self.past(sub.stall);
+            self.past(sub.stall, 0);
         }
-        self.time(sub.until);
-        self.time(sub.expires);
-        let seq = self.rank(sub.seq);
-        self.number(seq);
+        if sub.phase == Phase::Streaming {
+            self.number(sub.heartbeat);
+        }
+        // Whoever is only to write what it has begun has no silence, no grant and no topics.
+        if matches!(sub.how, How::Drain | How::End) || sub.phase == Phase::Streaming {
+            self.past(sub.last, sub.heartbeat);
+            self.time(sub.expires);
+            for seq in seqs_of(sub) {
+                let seq = self.rank(seq);
+                self.number(seq);
+            }
+        }
         match state.keys.name(sub.key) {
             Some(name) => {
                 self.digest.bytes(name.as_str().as_bytes());
@@ -211,15 +268,42 @@ impl Walk<'_> {
             self.number(u64::from(cursor.is_gap()));
         }
         if sub.run == NIL {
-            self.number(u64::from(sub.off));
-            return self.number(u64::from(sub.end));
+            return self.number(0);
         }
         if let Some(held) = state.runs.get(sub.run) {
-            self.digest
-                .bytes(&held.bytes[sub.off as usize..sub.end as usize]);
+            self.lent(slot, &held.bytes[..sub.end as usize], sub.off as usize);
             if !sub.has(crate::subscriber::BEGUN) {
                 self.pieces(&held.pieces);
             }
+        }
+    }
+
+    /// What is left of a run. Which id a line tells is a rank, and which reconnection time was drawn for
+    /// this connection decides nothing.
+    fn lent(&mut self, slot: u32, bytes: &[u8], off: usize) {
+        let state = self.state;
+        let drawn = [SALT_OPENING, SALT_FAREWELL].map(|salt| state.retry_ms(slot, salt));
+        let mut start = bytes[..off]
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |end| end + 1);
+        for line in bytes[start..].split_inclusive(|&byte| byte == b'\n') {
+            let gone = off.saturating_sub(start);
+            start += line.len();
+            let value = |field: &[u8]| line.strip_prefix(field)?.strip_suffix(b"\n");
+            let id = value(b"id: ").and_then(EventId::parse);
+            let millis = value(b"retry: ")
+                .and_then(|digits| core::str::from_utf8(digits).ok()?.parse().ok());
+            let told = match (id, millis) {
+                (Some(id), _) if id.epoch == state.config.epoch => self.rank(id.seq),
+                (_, Some(millis)) if drawn.contains(&millis) => u64::MAX,
+                _ => {
+                    self.digest.bytes(&line[gone..]);
+                    continue;
+                }
+            };
+            self.number(told);
+            self.number(gone as u64);
         }
     }
 
@@ -285,14 +369,14 @@ impl Walk<'_> {
     }
 
     /// A time past, as a distance, up to the longest that matters.
-    fn past(&mut self, at: Time) {
+    fn past(&mut self, at: Time, heartbeat: u64) {
         let config = &self.state.config;
         let longest = [
             config.write_timeout,
             config.heartbeat,
             config.reader_patience,
         ];
-        let most = longest.into_iter().map(nanos).fold(0, u64::max);
+        let most = longest.into_iter().map(nanos).fold(heartbeat, u64::max);
         self.number(nanos(self.state.now.since(at)).min(most));
     }
 

@@ -123,6 +123,11 @@ impl Keys {
             .map(|(asked, name)| (self.asked - asked, name))
     }
 
+    /// How many of the closes that are remembered came after this mark; more than all if one did that is not.
+    pub(super) fn since(&self, mark: u64) -> u64 {
+        self.asked - mark.max(self.forgotten.saturating_sub(1)).min(self.asked)
+    }
+
     fn close(&mut self, key: &Name) -> u32 {
         self.asked += 1;
         if self.closed.len() == RECENT

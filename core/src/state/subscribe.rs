@@ -424,7 +424,7 @@ const PRELUDE_BYTES: u64 = 24;
 /// WIRE: 2 s, and up to 2 s more.
 const RETRY_MS: u64 = 2000;
 const RETRY_SPREAD_MS: u64 = 2000;
-const SALT_OPENING: u64 = 1;
+pub(super) const SALT_OPENING: u64 = 1;
 pub(super) const SALT_FAREWELL: u64 = 2;
 const SALT_LIFETIME: u64 = 3;
 pub(super) const SALT_HEARTBEAT: u64 = 4;

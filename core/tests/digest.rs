@@ -1,0 +1,129 @@
+//! The canonical digest: equal exactly where the future is.
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use sse_state::*;
+
+/// What one life of a stream leaves behind decides nothing, at no step of the next one.
+#[test]
+fn r2_every_life_of_a_stream_looks_alike() {
+    for history in [false, true] {
+        let mut bench = Bench::new();
+        let options = TopicOptions {
+            history,
+            retention: Duration::from_secs(60),
+            log_frames: 2,
+            ..TopicOptions::default()
+        };
+        bench.declare("/t", options);
+        let first = life(&mut bench);
+        let second = life(&mut bench);
+        // The log differs before and after the first life, not after that.
+        let third = life(&mut bench);
+        let steps = first.len();
+        assert_eq!(second, third, "history: {history}");
+        assert_eq!(second.len(), steps);
+        assert!(second.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}
+
+/// A stream from its head to its end, with a digest after each step.
+fn life(bench: &mut Bench) -> Vec<u64> {
+    let mut digests = Vec::new();
+    let id = bench.open_with(&["/t"], |subscribe| subscribe.retry = true);
+    digests.push(bench.state.digest());
+    for socket in [Socket::Blocked, Socket::Ready] {
+        take(bench, id, socket, &mut digests);
+    }
+    for _ in 0..3 {
+        bench.publish("/t", "x");
+        digests.push(bench.state.digest());
+    }
+    take(bench, id, Socket::Blocked, &mut digests);
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    digests.push(bench.state.digest());
+    for _ in 0..8 {
+        if bench.state.is_live(id) && bench.state.stats().finishing == 0 {
+            take(bench, id, Socket::Blocked, &mut digests);
+        }
+    }
+    assert_eq!(bench.state.stats().finishing, 1);
+    digests.push(bench.state.digest());
+    bench.state.peer_gone(bench.now, id).unwrap();
+    bench.pump();
+    assert!(!bench.state.is_live(id));
+    digests
+}
+
+/// Takes what is lent in flight; all but ten bytes of it are accepted.
+fn take(bench: &mut Bench, id: SubscriberId, socket: Socket, digests: &mut Vec<u64>) {
+    let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+        return;
+    };
+    digests.push(bench.state.digest());
+    let bytes = match socket {
+        Socket::Blocked if run.len() > 10 => run.len() as u32 - 10,
+        _ => run.len() as u32,
+    };
+    let report = Report { id, bytes, socket };
+    bench.state.report(bench.now, &[report]);
+    digests.push(bench.state.digest());
+    if socket == Socket::Blocked {
+        bench.state.writable(bench.now, id).unwrap();
+    }
+}
+
+/// Whether its key was closed before or after its decision began is told apart.
+#[test]
+fn a1_the_mark_of_a_decision_is_told_apart() {
+    let at = |marks: [bool; 2]| {
+        let mut bench = Bench::new();
+        let options = TopicOptions {
+            history: true,
+            log_frames: 1,
+            ..TopicOptions::default()
+        };
+        bench.declare("/t", options);
+        for _ in 0..5 {
+            bench.publish("/t", "x");
+        }
+        bench.pump();
+        let id = bench.accept();
+        for begins in marks {
+            if begins {
+                bench.state.head_done(bench.now, id).unwrap();
+            } else {
+                bench.state.close_key(bench.now, &name("k")).unwrap();
+            }
+        }
+        let digest = bench.state.digest();
+        let mut subscribe = Subscribe::new(Via::Connection(id), name("/t"));
+        subscribe.key = Some(name("k"));
+        (digest, bench.state.subscribe(bench.now, &subscribe).is_ok())
+    };
+    let (before, refused) = at([true, false]);
+    let (after, taken) = at([false, true]);
+    assert!(!refused && taken);
+    assert_ne!(before, after);
+}
+
+/// A stream may have a heartbeat that is longer than every time of the machine's own.
+#[test]
+fn h2_a_long_silence_is_told_apart_from_a_longer_one() {
+    let at = |silence: u64| {
+        let mut bench = Bench::new();
+        bench.declare("/t", TopicOptions::default());
+        bench.open_with(&["/t"], |subscribe| {
+            subscribe.heartbeat = Heartbeat::Comment(Duration::from_secs(600));
+        });
+        bench.pump();
+        bench.now = bench.now + Duration::from_secs(silence);
+        bench.state.handle_timeout(bench.now);
+        bench.pump();
+        bench.state.digest()
+    };
+    assert_ne!(at(100), at(200));
+}
