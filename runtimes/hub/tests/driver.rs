@@ -11,7 +11,7 @@ use sse_state_hub::{
     Answer, App, CloseReason, Epoch, Event, Fault, Mistake, OriginRules, Polling, Route, Start,
     StreamEnd,
 };
-use support::{Server, body, builder, data, eventually, get, hub, settle, status};
+use support::{Server, body, builder, data, eventually, get, hub, settle, status, within};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ async fn publish_wait_loses_nothing_for_who_keeps_reading_and_a_stalled_one_hold
         .into();
     reader.until_all("data: ", 600).await;
     for publisher in publishers {
-        publisher.await.expect("it went through");
+        within(publisher).await.expect("it went through");
     }
     let got = data(&reader.text());
     for name in ["x", "y", "z"] {
@@ -126,7 +126,7 @@ async fn publish_wait_loses_nothing_for_who_keeps_reading_and_a_stalled_one_hold
     let start = Instant::now();
     for number in 0..20 {
         let text = number.to_string();
-        hub.publish_wait("a", Event::new(&text))
+        within(hub.publish_wait("a", Event::new(&text)))
             .await
             .expect("published");
     }
@@ -154,7 +154,7 @@ async fn publish_wait_that_is_dropped_takes_no_wake_up_from_the_others() {
     settle().await;
     drop(dropped);
     reader.set_window(1 << 20);
-    waiting.await.expect("it ran").expect("published");
+    within(waiting).await.expect("it ran").expect("published");
     reader.until("data: second\n\n").await;
     assert_eq!(data(&reader.text()), ["first", "second"]);
     // To nobody it does not wait, and at the end it is refused.
@@ -227,10 +227,17 @@ async fn publish_wait_ends_with_the_hub_and_with_the_last_reader() {
         let start = Instant::now();
         if shuts_down {
             drop(hub.shutdown(None));
-            assert!(waiting.await.expect("it ran").is_err());
+            assert!(within(waiting).await.expect("it ran").is_err());
         } else {
             drop(reader);
-            assert_eq!(waiting.await.expect("it ran").expect("done").streams, 0);
+            assert_eq!(
+                within(waiting)
+                    .await
+                    .expect("it ran")
+                    .expect("done")
+                    .streams,
+                0
+            );
         }
         assert!(start.elapsed() < SECOND / 2, "it was woken, not timed out");
         eventually("gone", || hub.stats().state.streams == 0).await;

@@ -137,6 +137,12 @@ pub(crate) async fn settle() {
     }
 }
 
+/// Waits for what has to come; fails at once, on a paused clock, if it never does.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    let done = tokio::time::timeout(pipe::LONG, future).await;
+    done.unwrap_or_else(|_| panic!("not done within {:?}", pipe::LONG))
+}
+
 /// Waits for a condition, on a paused clock.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..100_000 {

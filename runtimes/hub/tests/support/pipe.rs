@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use sse_state_hub::{Accepted, Listener, Stream};
+use tokio::time::Instant;
 
 /// Where clients connect.
 #[derive(Clone)]
@@ -256,6 +257,7 @@ impl Client {
 
     /// As [`until_count`](Client::until_count), for many.
     pub(crate) async fn until_all(&mut self, text: &str, times: usize) -> String {
+        let start = Instant::now();
         for _ in 0..100 * times {
             let ended = self.read(usize::MAX);
             if self.text().matches(text).count() >= times {
@@ -263,14 +265,25 @@ impl Client {
             }
             assert!(matches!(ended, Ok(false)), "{ended:?} before {text:?}");
             self.more().await;
+            assert!(
+                start.elapsed() < LONG,
+                "{LONG:?}, and too few {text:?}: {:?}",
+                self.text()
+            );
         }
         panic!("so much, and too few {text:?}: {:?}", self.text());
     }
 
     /// Reads to the end, or to the reset.
     pub(crate) async fn end(&mut self) -> io::Result<()> {
+        let start = Instant::now();
         while !self.read(usize::MAX)? {
             self.more().await;
+            assert!(
+                start.elapsed() < LONG,
+                "no end within {LONG:?}: {:?}",
+                self.text()
+            );
         }
         Ok(())
     }
@@ -285,11 +298,10 @@ impl Client {
             }
             Poll::Ready(())
         });
-        let hour = Duration::from_secs(3600);
-        let came = tokio::time::timeout(hour, more).await;
+        let came = tokio::time::timeout(LONG, more).await;
         assert!(
             came.is_ok(),
-            "nothing more within an hour: {:?}",
+            "nothing more within {LONG:?}: {:?}",
             self.text()
         );
     }
@@ -304,6 +316,8 @@ impl Drop for Client {
     }
 }
 
+/// Virtual time that nothing here is worth: what has not come by then never comes.
+pub(crate) const LONG: Duration = Duration::from_secs(2 * 3600);
 /// Looks at a stream that heartbeats alone may keep going.
 const MANY: usize = 300;
 
