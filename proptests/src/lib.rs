@@ -4,15 +4,19 @@
 //! [`world`] of obedient sockets, which leaves a [`trace`].
 
 pub mod check;
+pub mod checked;
 pub mod choice;
 pub mod compare;
 pub mod faulty;
 pub mod model;
 pub mod part;
+pub mod reference;
 pub mod relations;
 pub mod rules;
 pub mod scenario;
+pub mod script;
 pub mod suite;
+pub mod sweep;
 pub mod trace;
 pub mod wire;
 pub mod world;

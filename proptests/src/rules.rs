@@ -24,4 +24,6 @@ pub enum How {
     Bytes,
     /// A counting allocator.
     Memory,
+    /// What a driver does with the engine and with its sockets.
+    Driver,
 }
