@@ -9,6 +9,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::write::{MAGIC, fields};
+use super::{Fault, JournalError};
 use crate::action::Answer;
 use crate::config::Config;
 use crate::frame::Frame;
@@ -24,16 +25,30 @@ use crate::time::Time;
 /// One line.
 pub(super) enum Line<'a> {
     Input(Time, Input<'static>),
-    Pump(u32, Answers<'a>, u64),
-    Action(u64),
+    Pump(u32, Answers<'a>, Option<u64>),
+    Action(Option<u64>),
     End(u64, u64),
 }
 
-pub(super) fn is_header(line: &str) -> bool {
-    line.starts_with(MAGIC)
+/// The configuration of a journal, and its further lines with their numbers, without comments.
+pub(super) fn open(
+    journal: &str,
+) -> Result<(Config, impl Iterator<Item = (u64, &str)>), JournalError> {
+    let mut lines = (1..)
+        .zip(journal.lines())
+        .filter(|(_, line)| !line.starts_with('#'));
+    let (line, first) = lines.next().unwrap_or((0, ""));
+    if !first.starts_with(MAGIC) {
+        let what = Fault::Format;
+        return Err(JournalError { line, what });
+    }
+    let (line, second) = lines.next().unwrap_or((line, ""));
+    let what = Fault::Syntax;
+    let config = config(second).ok_or(JournalError { line, what })?;
+    Ok((config, lines))
 }
 
-pub(super) fn config(line: &str) -> Option<Config> {
+fn config(line: &str) -> Option<Config> {
     let mut config = Config::new(Epoch(0));
     let words = line.strip_prefix("config ")?.split(' ');
     let mut given = 0;
@@ -101,6 +116,30 @@ fn set(config: &mut Config, name: &str, value: Option<u64>) -> Option<()> {
 pub(super) struct Answers<'a> {
     words: core::str::Split<'a, char>,
     repeat: Option<(Answer, u32)>,
+    /// A word could not be read.
+    bad: bool,
+}
+
+impl Answers<'_> {
+    /// All of them; `None` if one cannot be read.
+    pub(super) fn all(mut self) -> Option<Vec<Answer>> {
+        let answers = self.by_ref().collect();
+        (!self.bad).then_some(answers)
+    }
+
+    fn word(word: &str) -> Option<(Answer, u32)> {
+        let (word, count) = match word.split_once('*') {
+            Some((word, count)) => (word, count.parse().ok()?),
+            None => (word, 1),
+        };
+        let answer = match word {
+            "a" => Answer::All,
+            "g" => Answer::Gone,
+            "f" => Answer::InFlight,
+            _ => Answer::Blocked(word.strip_prefix('b')?.parse().ok()?),
+        };
+        Some((answer, count))
+    }
 }
 
 impl Iterator for Answers<'_> {
@@ -109,18 +148,8 @@ impl Iterator for Answers<'_> {
     /// `None` at the end, or where a word cannot be read; the digest then differs.
     fn next(&mut self) -> Option<Answer> {
         if self.repeat.is_none() {
-            let word = self.words.next()?;
-            let (word, count) = match word.split_once('*') {
-                Some((word, count)) => (word, count.parse().ok()?),
-                None => (word, 1),
-            };
-            let answer = match word {
-                "a" => Answer::All,
-                "g" => Answer::Gone,
-                "f" => Answer::InFlight,
-                _ => Answer::Blocked(word.strip_prefix('b')?.parse().ok()?),
-            };
-            self.repeat = Some((answer, count));
+            self.repeat = Answers::word(self.words.next()?);
+            self.bad |= self.repeat.is_none();
         }
         let (answer, count) = self.repeat.take()?;
         self.repeat = (count > 1).then(|| (answer, count - 1));
@@ -130,17 +159,19 @@ impl Iterator for Answers<'_> {
 
 pub(super) fn line(line: &str) -> Option<Line<'_>> {
     if let Some(rest) = line.strip_prefix("pump ") {
-        let (rest, digest) = rest.rsplit_once(" =")?;
+        let (rest, digest) = digest(rest)?;
         let mut words = rest.split(' ');
         let budget = words.next()?.parse().ok()?;
         let answers = Answers {
             words,
             repeat: None,
+            bad: false,
         };
-        return Some(Line::Pump(budget, answers, hex(digest)?));
+        return Some(Line::Pump(budget, answers, digest));
     }
-    if let Some(digest) = line.strip_prefix("action =") {
-        return Some(Line::Action(hex(digest)?));
+    if let Some(rest) = line.strip_prefix("action") {
+        let (rest, digest) = digest(rest)?;
+        return rest.is_empty().then_some(Line::Action(digest));
     }
     if let Some(rest) = line.strip_prefix("end ") {
         let (actions, state) = rest.split_once(' ')?;
@@ -152,6 +183,14 @@ pub(super) fn line(line: &str) -> Option<Line<'_>> {
     match words.0.next() {
         None => Some(Line::Input(now, input)),
         Some(_) => None,
+    }
+}
+
+/// A line and the digest at its end, if it has one.
+fn digest(line: &str) -> Option<(&str, Option<u64>)> {
+    match line.rsplit_once(" =") {
+        Some((rest, digest)) => Some((rest, Some(hex(digest)?))),
+        None => Some((line, None)),
     }
 }
 
