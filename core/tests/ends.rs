@@ -397,3 +397,35 @@ fn r2_a_clone_does_in_each_step_what_its_original_does() {
         assert_eq!(one.pump(1, &mut Nobody), other.pump(1, &mut Nobody));
     }
 }
+
+#[test]
+fn b9_what_is_in_flight_when_a_stream_is_stopped_is_counted_once() {
+    let mut bench = Bench::new();
+    let told = TopicOptions {
+        log_frames: 1,
+        notice: Some(true),
+        ..TopicOptions::default()
+    };
+    bench.declare("/t", told);
+    let id = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    for data in ["a", "b", "c"] {
+        bench.publish("/t", data);
+    }
+    let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+        panic!("nothing is lent")
+    };
+    assert!(run.starts_with(b"event: sse-gap\ndata: {\"topic\":\"/t\",\"missed\":2"));
+    bench.state.close(bench.now, id, CloseHow::Stop).unwrap();
+    bench.pump();
+    let report = Report {
+        id,
+        bytes: run.len() as u32,
+        socket: Socket::Ready,
+    };
+    assert_eq!(bench.state.report(bench.now, &[report]), 0);
+    bench.pump();
+    let stats = bench.state.stats();
+    let counted = (stats.delivered, stats.missed, stats.abandoned);
+    assert_eq!(counted, (1, 2, 0), "B9: three were published");
+}

@@ -418,7 +418,7 @@ fn pass(sub: &mut Sub, piece: Piece, stats: &mut Stats) {
             next,
             missed,
         } => {
-            pass_frames(sub, topic, next, 0, stats);
+            pass_by(sub, topic, next, missed, stats);
             stats.missed += missed;
         }
         Piece::Heartbeat => {
@@ -429,10 +429,17 @@ fn pass(sub: &mut Sub, piece: Piece, stats: &mut Stats) {
     }
 }
 
-/// Past frames of one topic; a stream that has left its topics has no cursor to move.
+/// Past frames of one topic that were delivered.
 fn pass_frames(sub: &mut Sub, topic: u32, next: u64, count: u64, stats: &mut Stats) {
     stats.delivered += count;
-    if let Some(cursor) = sub.cursors.iter_mut().find(|cursor| cursor.topic == topic) {
-        cursor.advance(next);
+    pass_by(sub, topic, next, count, stats);
+}
+
+/// Past so many frames of one topic; a stream that has left its topics has no cursor to move.
+fn pass_by(sub: &mut Sub, topic: u32, next: u64, count: u64, stats: &mut Stats) {
+    match sub.cursors.iter_mut().find(|cursor| cursor.topic == topic) {
+        Some(cursor) => cursor.advance(next),
+        // They were given up with the topic while in flight, and came or were told all the same.
+        None => stats.abandoned = stats.abandoned.saturating_sub(count),
     }
 }
