@@ -35,4 +35,10 @@ pub trait Engine {
     fn stats(&self) -> Stats;
     /// A digest of everything that decides what the engine will do.
     fn digest(&self) -> u64;
+    /// Checks what must hold inside between any two calls, if the engine can.
+    ///
+    /// # Panics
+    /// If something does not hold; the message begins with the id of the rule.
+    #[doc(hidden)]
+    fn check_invariants(&self) {}
 }

@@ -9,6 +9,7 @@ use crate::trace::{Event, Step, What};
 pub mod facts;
 
 mod calls;
+pub mod counts;
 mod delivery;
 mod ends;
 mod intake;
@@ -18,6 +19,7 @@ mod settle;
 mod silence;
 mod sources;
 mod time;
+pub mod work;
 
 use facts::Ledger;
 
@@ -116,6 +118,8 @@ impl Checker {
             sources::note_free(ledger);
         }
         time::check(ledger, step, out);
+        counts::check(ledger, step, out);
+        work::check(ledger, step, out);
         ledger.close_step(step);
         out.step += 1;
     }

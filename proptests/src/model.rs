@@ -378,6 +378,9 @@ impl Engine for Model {
         if self.clone().next_job().is_some() {
             return Some(self.now);
         }
+        if self.is_over() {
+            return None;
+        }
         let mut settled = self.clone();
         settled.settle();
         settled
@@ -417,6 +420,13 @@ impl Engine for Model {
         stats.topics = self.topics.len() as u32;
         stats.streams = self.conns.iter().filter(|conn| conn.is_open()).count() as u32;
         stats.finishing = self.conns.iter().filter(|c| c.finished.is_some()).count() as u32;
+        let phase = |phase: Phase| self.conns.iter().filter(|c| c.phase == phase).count() as u32;
+        stats.openings = phase(Phase::Opening);
+        stats.deciding = phase(Phase::Deciding);
+        let runs = self.topics.iter().filter_map(|topic| topic.source.as_ref());
+        stats.sources = runs.clone().count() as u32;
+        stats.polls_in_flight = runs.filter(|run| run.flying.is_some()).count() as u32;
+        stats.logs_bytes = self.topics.iter().map(|topic| topic.bytes() as u64).sum();
         stats
     }
 

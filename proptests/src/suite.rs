@@ -5,6 +5,7 @@ use sse_state::{Config, ConfigError, Engine, Input, ShutdownCause, SseState};
 use crate::check::{Finding, check};
 use crate::choice::Prng;
 use crate::compare::compare;
+use crate::rules;
 use crate::scenario::{Op, Pace, Scenario};
 use crate::trace::Step;
 use crate::world::World;
@@ -79,13 +80,27 @@ pub fn suite<F: Factory>(factory: &F, budget: Budget) -> Report {
         let world = run(factory, &scenario);
         report.scenarios += 1;
         report.steps += world.trace.len() as u64;
-        if let Some(finding) = check(&scenario.setup, &world.trace).into_iter().next() {
+        if let Some(finding) = findings(&world).into_iter().next() {
             report
                 .failures
                 .push(failure(factory, seed, scenario, finding));
         }
     }
     report
+}
+
+/// Everything that is wrong with what a world has seen: broken rules of the trace, then of the inside.
+pub fn findings<E: Engine>(world: &World<E>) -> Vec<Finding> {
+    let mut findings = check(&world.setup, &world.trace);
+    if let Some(text) = &world.panicked {
+        let id = text.split(':').next().unwrap_or_default();
+        findings.push(Finding {
+            rule: rules::rule(id).map_or("X1a", |rule| rule.id),
+            step: world.trace.len().saturating_sub(1),
+            text: format!("it panicked: {text}"),
+        });
+    }
+    findings
 }
 
 /// The scenario of a seed.
@@ -184,7 +199,7 @@ fn failure<F: Factory>(factory: &F, seed: u64, scenario: Scenario, finding: Find
             ops: ops.to_vec(),
         };
         let world = run(factory, &smaller);
-        check(&smaller.setup, &world.trace)
+        findings(&world)
             .into_iter()
             .find(|other| other.rule == finding.rule)
     };

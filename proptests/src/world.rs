@@ -1,5 +1,7 @@
 //! A driver, its sockets and its clock, all of them obedient to a scenario.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 use sse_state::{
     Action, Answer, Control, Engine, Error, Input, Name, Pulled, Pumped, Reply, Report, Run, Sink,
@@ -23,6 +25,8 @@ pub struct World<E> {
     pub trace: Vec<Step>,
     /// Every connection ever, in order of birth.
     pub peers: Vec<Peer>,
+    /// What the engine panicked with, if it did: nothing is done to it any more.
+    pub panicked: Option<String>,
     clock: u64,
     back: Option<u32>,
     tags: u64,
@@ -92,6 +96,7 @@ impl<E: Engine> World<E> {
             setup: setup.clone(),
             trace: Vec::new(),
             peers: Vec::new(),
+            panicked: None,
             clock: 0,
             back: None,
             tags: 0,
@@ -125,7 +130,17 @@ impl<E: Engine> World<E> {
     pub fn call(&mut self, input: Input<'static>) -> Result<Reply, Error> {
         let back = self.back.take().map_or(0, u64::from);
         let at = Time::from_nanos(self.clock.saturating_sub(back));
-        let result = self.engine.apply(at, input.clone());
+        if self.panicked.is_some() {
+            return Err(Error::Stale);
+        }
+        let engine = &mut self.engine;
+        let result = match unless_it_panics(|| engine.apply(at, input.clone())) {
+            Ok(result) => result,
+            Err(text) => {
+                self.panicked = Some(text);
+                return Err(Error::Stale);
+            }
+        };
         self.after_call(&input, &result);
         self.record(What::Call {
             at,
@@ -141,7 +156,17 @@ impl<E: Engine> World<E> {
             peers: &mut self.peers,
             events: Vec::new(),
         };
-        let answer = self.engine.pump(budget, &mut sink);
+        let engine = &mut self.engine;
+        if self.panicked.is_some() {
+            return Pumped::Idle;
+        }
+        let answer = match unless_it_panics(|| engine.pump(budget, &mut sink)) {
+            Ok(answer) => answer,
+            Err(text) => {
+                self.panicked = Some(text);
+                return Pumped::Idle;
+            }
+        };
         let events = sink.events;
         self.after_events(&events);
         self.record(What::Pump {
@@ -159,7 +184,18 @@ impl<E: Engine> World<E> {
 
     /// Pulls one action; a write is in flight then.
     pub fn poll_action(&mut self) -> bool {
-        let event = self.engine.poll_action().map(|action| match action {
+        if self.panicked.is_some() {
+            return false;
+        }
+        let engine = &mut self.engine;
+        let action = match unless_it_panics(|| engine.poll_action()) {
+            Ok(action) => action,
+            Err(text) => {
+                self.panicked = Some(text);
+                return false;
+            }
+        };
+        let event = action.map(|action| match action {
             Action::Write { id, run } => {
                 if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == id) {
                     peer.flight = Some(run.clone());
@@ -280,6 +316,9 @@ impl<E: Engine> World<E> {
     fn record(&mut self, what: What) {
         let after = look(&self.engine, &self.setup);
         let views_are_pure = self.engine.digest() == after.digest;
+        if let Err(text) = unless_it_panics(|| self.engine.check_invariants()) {
+            self.panicked = Some(text);
+        }
         self.clock = self.clock.max(after.now.as_nanos());
         self.looks = after.clone();
         self.trace.push(Step {
@@ -336,6 +375,16 @@ impl Peer {
             }
         }
     }
+}
+
+/// What an engine did, or what it panicked with.
+fn unless_it_panics<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    // An engine that has panicked is not touched again.
+    catch_unwind(AssertUnwindSafe(act)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_default()
+    })
 }
 
 /// Everything that a rule may ask an engine.

@@ -183,6 +183,10 @@ impl Engine for Recorder {
     fn digest(&self) -> u64 {
         self.state.digest()
     }
+
+    fn check_invariants(&self) {
+        self.state.check_invariants();
+    }
 }
 
 impl fmt::Debug for Recorder {

@@ -421,6 +421,10 @@ impl Engine for SseState {
     fn digest(&self) -> u64 {
         SseState::digest(self)
     }
+
+    fn check_invariants(&self) {
+        SseState::check_invariants(self);
+    }
 }
 
 /// The queue of data holds slots of connections, and of topics with this bit.

@@ -1,6 +1,6 @@
 //! I1, I2, L6, R5, B7, S2, T5: what calls are answered.
 
-use sse_state::{Bound, Error, Input, Reply, SourceToken, Start, SubscriberId, Time, Via};
+use sse_state::{Bound, Error, Input, Reply, SourceToken, SubscriberId, Time, Via};
 
 use super::Findings;
 use super::facts::{Ledger, Phase};
@@ -41,14 +41,15 @@ fn r5_refusal_changes_nothing(
         return;
     }
     let rule = match error {
-        Error::Stale => "I2",
-        Error::Full(_) => "B7",
-        _ => "R5",
+        Error::Stale if token_of(input).is_some() => "L6b",
+        Error::Stale => "I2b",
+        Error::Full(_) => "B7d",
+        _ => "R5a",
     };
     out.holds(rule, before.digest == step.after.digest, || {
         format!("R5: {input:?} was refused ({error}), and the digest changed")
     });
-    out.holds("R5", before.now == step.after.now, || {
+    out.holds("R5b", before.now == step.after.now, || {
         format!("{input:?} was refused ({error}), and the clock moved")
     });
 }
@@ -66,7 +67,7 @@ fn t5_time_never_goes_back(
     } else {
         ledger.now
     };
-    out.holds("T5", step.after.now == expected, || {
+    out.holds("T5a", step.after.now == expected, || {
         format!("the time is {:?}, not {expected:?}", step.after.now)
     });
 }
@@ -87,10 +88,10 @@ fn i1_ids_are_new(
         _ => None,
     };
     match own {
-        Some(own) => out.holds("I1", own == *id, || {
+        Some(own) => out.holds("I1b", own == *id, || {
             format!("{own} subscribed and became {id}")
         }),
-        None => out.holds("I1", !ledger.conns.contains_key(id), || {
+        None => out.holds("I1a", !ledger.conns.contains_key(id), || {
             format!("{id} is handed out again")
         }),
     }
@@ -111,18 +112,18 @@ fn i2_dead_ids_are_stale(
         // One whose end was decided, and not pulled, may count as dead already.
         let dying = |id| ledger.live(id).is_some_and(|conn| !conn.is_certain());
         let most = dead + reports.iter().filter(|r| dying(r.id)).count() as u32;
-        return out.holds("I2", (dead..=most).contains(stale), || {
+        return out.holds("I2d", (dead..=most).contains(stale), || {
             format!("{dead} of the reports name dead ids, not {stale}")
         });
     }
     let Some(id) = named(input) else { return };
     let live = ledger.live(id).is_some();
     match result {
-        Err(Error::Stale) => out.holds("I2", !live, || {
+        Err(Error::Stale) => out.holds("I2c", !live, || {
             format!("{id} lives, and {input:?} is stale")
         }),
         Err(Error::ShuttingDown) if ledger.shutdown.is_some() => {}
-        _ => out.holds("I2", live, || {
+        _ => out.holds("I2a", live, || {
             format!("{id} is dead, and {input:?} gave {result:?}")
         }),
     }
@@ -154,10 +155,8 @@ fn l6_dead_tokens_are_stale(
     result: &Result<Reply, Error>,
     out: &mut Findings,
 ) {
-    let (token, number) = match input {
-        Input::PollResult { token, number, .. } => (*token, Some(*number)),
-        Input::Feed { token, .. } | Input::SourceEnded { token, .. } => (*token, None),
-        _ => return,
+    let Some((token, number)) = token_of(input) else {
+        return;
     };
     let fits = runs(ledger, token)
         && number.is_none_or(|number| {
@@ -171,9 +170,18 @@ fn l6_dead_tokens_are_stale(
     }
     let refused = matches!(result, Err(Error::Stale))
         || (ledger.shutdown.is_some() && *result == Err(Error::ShuttingDown));
-    out.holds("L6", refused, || {
+    out.holds("L6a", refused, || {
         format!("{input:?} does not belong to what runs, and gave {result:?}")
     });
+}
+
+/// The run of a source, and the poll, that an input names.
+fn token_of(input: &Input<'static>) -> Option<(SourceToken, Option<u64>)> {
+    match input {
+        Input::PollResult { token, number, .. } => Some((*token, Some(*number))),
+        Input::Feed { token, .. } | Input::SourceEnded { token, .. } => Some((*token, None)),
+        _ => None,
+    }
 }
 
 fn runs(ledger: &Ledger, token: SourceToken) -> bool {
@@ -209,16 +217,22 @@ fn b7_bounds(
         count
     };
     let (certain, _) = streams(None);
-    let within =
-        |bound: Bound, certain: u32, possible: u32, limit: u32, out: &mut Findings| match result {
-            Ok(_) => out.holds("B7", certain < limit, || {
+    let within = |bound: Bound, certain: u32, possible: u32, limit: u32, out: &mut Findings| {
+        let rule = match bound {
+            Bound::Subscribers => "B7a",
+            Bound::StreamsPerKey => "B7b",
+            _ => "B7c",
+        };
+        match result {
+            Ok(_) => out.holds(rule, certain < limit, || {
                 format!("{bound:?} is {limit}, and {certain} and one more are there")
             }),
-            Err(Error::Full(full)) if *full == bound => out.holds("B7", possible >= limit, || {
+            Err(Error::Full(full)) if *full == bound => out.holds(rule, possible >= limit, || {
                 format!("{bound:?} is {limit}, and refuses at {possible}")
             }),
             Err(_) => {}
-        };
+        }
+    };
     // Connections whose close was not pulled yet may take up room.
     let possible = ledger.conns.values().filter(|conn| conn.alive).count() as u32;
     within(
@@ -250,10 +264,11 @@ fn s2_after_shutdown(
     out: &mut Findings,
 ) {
     if ledger.shutdown.is_none() {
-        return out.holds("S2", *result != Err(Error::ShuttingDown), || {
+        return out.holds("S2a", *result != Err(Error::ShuttingDown), || {
             format!("{input:?} was refused for a shutdown that nobody asked for")
         });
     }
+    s2_until_the_last_close(ledger, input, result, out);
     let new = matches!(
         input,
         Input::Accept
@@ -264,14 +279,39 @@ fn s2_after_shutdown(
     );
     if new {
         out.holds(
-            "S2",
+            "S2b",
             matches!(result, Err(Error::ShuttingDown | Error::Stale)),
             || format!("{input:?} gave {result:?} after shutdown"),
         );
     }
 }
 
-/// A1: a grant that has expired opens nothing.
+/// S2: who lives is served; when nobody does any more, everything is refused.
+fn s2_until_the_last_close(
+    ledger: &Ledger,
+    input: &Input<'static>,
+    result: &Result<Reply, Error>,
+    out: &mut Findings,
+) {
+    let Some(id) = named(input) else { return };
+    let refused = *result == Err(Error::ShuttingDown);
+    if ledger.before.as_ref().is_some_and(|views| views.terminated) {
+        return out.holds("S2d", refused, || {
+            format!("all is over, and {input:?} gave {result:?}")
+        });
+    }
+    let served = matches!(
+        input,
+        Input::Answer { .. } | Input::Writable { .. } | Input::Pull { .. } | Input::PeerGone { .. }
+    );
+    out.holds(
+        "S2c",
+        !served || !refused || ledger.live(id).is_none(),
+        || format!("{id} lives under a shutdown, and {input:?} is refused"),
+    );
+}
+
+/// A1: a grant that has expired, or whose key was closed meanwhile, opens nothing.
 fn a1_closed_or_expired(
     ledger: &Ledger,
     at: Time,
@@ -283,11 +323,25 @@ fn a1_closed_or_expired(
     let now = ledger.now.max(at);
     let expired = sub.expires.is_some_and(|expires| now >= expires);
     match result {
-        Ok(_) => out.holds("A1", !expired, || "an expired grant opened a stream".into()),
-        Err(Error::Expired) => out.holds("A1", expired, || "a grant is called expired".into()),
+        Ok(_) => out.holds("A1a", !expired, || {
+            "an expired grant opened a stream".into()
+        }),
+        Err(Error::Expired) => out.holds("A1a", expired, || "a grant is called expired".into()),
         Err(_) => {}
     }
-    if let (Ok(_), Start::After(_), true) = (result, &sub.start, sub.topics.is_empty()) {
-        out.broken("I2", "a stream without topics");
+    let (Via::Connection(id), Some(key)) = (sub.via, &sub.key) else {
+        return;
+    };
+    let asked = ledger.live(id).map_or(u64::MAX, |conn| conn.asked);
+    let closed = ledger.closed_keys.get(key.as_str());
+    let revoked = closed.is_some_and(|closed| *closed > asked);
+    match result {
+        Ok(_) => out.holds("A1d", !revoked, || {
+            format!("{key} was closed meanwhile, and opened a stream")
+        }),
+        Err(Error::Closed) => out.holds("A1d", revoked, || {
+            format!("{key} was not closed meanwhile, and is refused")
+        }),
+        Err(_) => {}
     }
 }

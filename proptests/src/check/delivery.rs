@@ -20,15 +20,23 @@ pub(super) fn published(
     let Some(published) = published else { return };
     let (certain, possible) = ledger.members(place);
     l10_published_for_the_members(topic.name.as_str(), published, certain, possible, out);
-    out.holds("L10", kept || certain == 0, || {
+    out.holds("L10b", kept || certain == 0, || {
         format!("{} has members, but would keep no publish", topic.name)
     });
     let equal = equals_newest(ledger, place, key);
     match (published.unchanged, equal) {
-        (true, Tri::No) => out.broken(
-            "N3",
-            format!("{key:?} differs from the newest of {}", topic.name),
-        ),
+        (true, Tri::No) => {
+            // Of an earlier life nothing is left to compare with.
+            let rule = if topic.from == topic.frames.len() {
+                "N5"
+            } else {
+                "N3"
+            };
+            out.broken(
+                rule,
+                format!("{key:?} differs from the newest of {}", topic.name),
+            );
+        }
         (false, Tri::Yes) if kept => {
             out.broken("N7", format!("{key:?} equals the newest of {}", topic.name));
         }
@@ -36,13 +44,13 @@ pub(super) fn published(
     }
     let told = published.id;
     if kept && !published.unchanged {
-        out.holds("I6", told.is_some() == topic.options.history, || {
+        out.holds("I6e", told.is_some() == topic.options.history, || {
             format!("{} told the id {told:?}", topic.name)
         });
     }
     if let Some(id) = told.filter(|_| kept && !published.unchanged) {
         out.holds(
-            "I6",
+            "I6e",
             id.epoch == ledger.config.epoch && id.seq > ledger.seq,
             || format!("the id {id} does not follow seq {}", ledger.seq),
         );
@@ -57,7 +65,7 @@ fn l10_published_for_the_members(
     out: &mut Findings,
 ) {
     let streams = published.streams;
-    out.holds("L10", (certain..=possible).contains(&streams), || {
+    out.holds("L10a", (certain..=possible).contains(&streams), || {
         format!("a publish to {topic} was for {streams} streams, not {certain}..={possible}")
     });
 }
@@ -86,20 +94,26 @@ pub(super) fn block(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &
     };
     let place = conn.blocks;
     conn.blocks += 1;
+    let beats = place > 0 && block.is_comment() || block.name.as_deref() == Some("sse-heartbeat");
+    conn.beaten = beats;
+    ledger.sums.heartbeats += u64::from(beats);
     if let Some(end) = conn.farewell {
-        out.broken("D11", format!("{id} got {:?} after its {end}", text(block)));
+        out.broken(
+            "D11b",
+            format!("{id} got {:?} after its {end}", text(block)),
+        );
     }
     i6_ids_never_fall(conn, id, block, out);
     let first = place == 0;
     let retry_due = place == 1 && conn.sub.as_ref().is_some_and(|sub| sub.retry);
-    out.holds("W3.2", !first || block.raw == b":\n\n", || {
+    out.holds("W§3.2", !first || block.raw == b":\n\n", || {
         format!("{id} began with {:?}", text(block))
     });
-    out.holds("W3.2", !retry_due || block.is_retry(), || {
+    out.holds("W§3.2", !retry_due || block.is_retry(), || {
         format!("{id} got {:?} instead of its retry block", text(block))
     });
     if block.is_comment() {
-        out.holds("D11", block.raw == b":\n\n", || {
+        out.holds("D11c", block.raw == b":\n\n", || {
             format!("{id} got the comment {:?}", text(block))
         });
     } else if block.is_retry() {
@@ -110,13 +124,13 @@ pub(super) fn block(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &
         match block.name.as_deref() {
             Some("sse-gap") => notice(ledger, id, block, out),
             Some("sse-end") => {
-                out.holds("D11", block.raw == b"event: sse-end\ndata: {}\n\n", || {
+                out.holds("D11c", block.raw == b"event: sse-end\ndata: {}\n\n", || {
                     format!("{id} got the end {:?}", text(block))
                 });
                 conn.farewell = Some("end event");
             }
             Some("sse-heartbeat") => {
-                out.holds("H5", block.id.is_none() && block.retry.is_none(), || {
+                out.holds("H5b", block.id.is_none() && block.retry.is_none(), || {
                     format!("{id} got the heartbeat {:?}", text(block))
                 });
             }
@@ -135,7 +149,7 @@ fn i6_ids_never_fall(conn: &mut Conn, id: SubscriberId, block: &Block, out: &mut
         return;
     };
     let before = conn.last_id.unwrap_or(0);
-    out.holds("I6", seq.seq >= before, || {
+    out.holds("I6a", seq.seq >= before, || {
         format!("{id} got the id {seq} after {before}")
     });
     conn.last_id = Some(seq.seq.max(before));
@@ -148,7 +162,7 @@ fn s6_retry(conn: &mut Conn, id: SubscriberId, block: &Block, due: bool, out: &m
         format!("{id} was told to retry after {millis} ms")
     });
     if !due {
-        out.holds("D11", !conn.is_certain(), || {
+        out.holds("S3c", !conn.is_certain(), || {
             format!("{id} got a farewell, but does not end")
         });
         conn.farewell = Some("farewell");
@@ -162,7 +176,7 @@ fn i6_prime(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Find
     };
     let due = conn.prime.map(|id| id.to_string());
     out.holds(
-        "I6",
+        "I6b",
         due.is_some() && due == block.id && !conn.primed,
         || format!("{id} was primed with {:?}, not {due:?}", block.id),
     );
@@ -178,7 +192,7 @@ fn notice(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Findin
         data.starts_with(&format!("{{\"topic\":\"{}\",\"missed\":", topic.name))
     });
     let Some(place) = known else {
-        return out.broken("D3", format!("{id} got a notice about nothing: {data}"));
+        return out.broken("D3c", format!("{id} got a notice about nothing: {data}"));
     };
     let member = &mut conn.members[place];
     let topic = &ledger.topics[member.topic];
@@ -194,24 +208,24 @@ fn notice(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Findin
         .as_deref()
         .and_then(|id| EventId::parse(id.as_bytes()));
     if !topic.options.history {
-        out.holds("D3", block.id.is_none(), || {
+        out.holds("D3c", block.id.is_none(), || {
             format!("{id} got an id with the notice {data}")
         });
     }
     let early = conn.prime.is_some() && !conn.primed;
-    out.holds("I6", !early || block.id.is_none(), || {
+    out.holds("I6d", !early || block.id.is_none(), || {
         format!("{id} got an id before it was primed: {data}")
     });
     member.told_id = parsed.map(|id| id.seq);
     match (missed, why) {
         ("null", why) => {
-            out.holds("D10", member.resume != Tri::No && member.got == 0, || {
+            out.holds("D10a", member.resume != Tri::No && member.got == 0, || {
                 format!("{id} was told of a gap where there is none: {data}")
             });
             let rule = if why == "epoch" || member.why == "epoch" {
-                "I7"
+                "I7b"
             } else {
-                "D10"
+                "D10c"
             };
             out.holds(rule, why == member.why, || {
                 format!("{id} was told {why}, not {}", member.why)
@@ -221,12 +235,12 @@ fn notice(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Findin
         }
         (number, "slow") => {
             let number: u64 = number.parse().unwrap_or(0);
-            out.holds("D3", number > 0 && topic.tells_lag(), || {
+            out.holds("D3d", number > 0 && topic.tells_lag(), || {
                 format!("{id} was told of a lag where it is not to be: {data}")
             });
             member.told += number;
         }
-        _ => out.broken("D3", format!("{id} got the notice {data}")),
+        _ => out.broken("D3c", format!("{id} got the notice {data}")),
     }
 }
 
@@ -236,50 +250,59 @@ fn frame(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Finding
     let number = match fate {
         Some(Fate::Appended(number)) => number,
         Some(Fate::Unchanged) => {
-            return out.broken("N1", format!("{id} got the unchanged {:?}", text(block)));
+            return out.broken("N1a", format!("{id} got the unchanged {:?}", text(block)));
         }
         Some(Fate::Dropped) | None => {
-            return out.broken("D4", format!("{id} got {:?}", text(block)));
+            return out.broken("D4a", format!("{id} got {:?}", text(block)));
         }
     };
     let frame = &ledger.pubs[number];
     let conn = ledger.conns.get_mut(&id).expect("looked at before");
     let topic = &ledger.topics[frame.topic];
     let Some(place) = conn.members.iter().position(|m| m.topic == frame.topic) else {
-        return out.broken("D4", format!("{id} does not follow {}", topic.name));
+        return out.broken("D4b", format!("{id} does not follow {}", topic.name));
     };
     let member = &conn.members[place];
     let index = frame.index;
     let snapshot = conn.prime.is_some() && index < member.joined && topic.options.history;
     d11_wire_form(id, block, frame, snapshot, out);
     if snapshot {
-        out.holds("I6", !conn.primed, || {
+        out.holds("I6c", !conn.primed, || {
             format!(
                 "{id} got the snapshot {index} of {} after its id",
                 topic.name
             )
         });
     } else if index >= member.joined && conn.prime.is_some() {
-        out.holds("I6", conn.primed, || {
+        out.holds("I6c", conn.primed, || {
             format!("{id} got {index} of {} before its id", topic.name)
         });
     }
     if let Some(end) = conn.ends.first() {
-        out.holds("D4", number < end.upto, || {
+        out.holds("D4c", number < end.upto, || {
             format!(
                 "{id} got {index} of {}, published after its end at {:?}",
                 topic.name, end.at
             )
         });
     }
-    out.holds("D4", index >= member.first, || {
+    let early = match (index < topic.life_from, member.resumes) {
+        (true, _) => "N5",
+        (_, true) => "N6",
+        _ => "D4d",
+    };
+    out.holds(early, index >= member.first, || {
         format!(
             "{id} was promised {}.. of {} and got {index}",
             member.first, topic.name
         )
     });
     if member.got > 0 && index < member.next {
-        let rule = if index + 1 == member.next { "D2" } else { "D1" };
+        let rule = if index + 1 == member.next {
+            "D2"
+        } else {
+            "D1a"
+        };
         out.broken(
             rule,
             format!(
@@ -295,7 +318,7 @@ fn frame(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Finding
     conn.last_seq = conn.last_seq.max(frame.seq);
     if member.last_key.as_ref() == Some(&frame.key) && topic.options.dedupe {
         // Right only if another value lay between, and was missed.
-        out.holds("N1", index > member.next, || {
+        out.holds("N1b", index > member.next, || {
             format!("{id} got {:?} of {} twice in a row", frame.key, topic.name)
         });
     }
@@ -304,10 +327,11 @@ fn frame(ledger: &mut Ledger, id: SubscriberId, block: &Block, out: &mut Finding
     let conn = ledger.conns.get_mut(&id).expect("looked at before");
     let member = &mut conn.members[place];
     if let (Some(told), Some(before), true) = (member.told_id, seq_before, member.told > 0) {
-        out.holds("D3", told == before, || {
+        out.holds("D3e", told == before, || {
             format!("{id} got a notice with the id {told}, the last missed is {before}")
         });
     }
+    ledger.sums.delivered += 1;
     member.next = member.next.max(index + 1);
     member.moved.clear();
     member.got += 1;
@@ -334,7 +358,7 @@ fn d11_wire_form(
         expected.push_str(&format!("id: {id}\n"));
     }
     expected.push('\n');
-    out.holds("D11", block.raw == expected.as_bytes(), || {
+    out.holds("D11a", block.raw == expected.as_bytes(), || {
         format!("{id} got {:?}, not {expected:?}", text(block))
     });
 }
@@ -357,7 +381,7 @@ fn d3_no_silent_gap(
     let gap = |from: usize| index.saturating_sub(from) as u64;
     let told = member.told;
     if member.resume == Tri::Yes && member.got == 0 {
-        let rule = if member.why == "epoch" { "I7" } else { "D10" };
+        let rule = if member.why == "epoch" { "I7a" } else { "D10b" };
         out.holds(rule, member.resumed, || {
             format!(
                 "{id} was resumed in {} without a notice ({})",
@@ -367,7 +391,7 @@ fn d3_no_silent_gap(
     }
     if topic.tells_lag() {
         let fits = (gap(least)..=gap(most)).contains(&told) || member.told_gap;
-        out.holds("D3", fits, || {
+        out.holds("D3a", fits, || {
             format!(
                 "{id} missed {} of {} before seq {seq}, and was told {told}",
                 gap(least),
@@ -375,12 +399,12 @@ fn d3_no_silent_gap(
             )
         });
     } else {
-        out.holds("D3", told == 0, || {
+        out.holds("D3d", told == 0, || {
             format!("{id} was told of {told} missed in {}", topic.name)
         });
     }
     if topic.options.slow == Slow::Close {
-        out.holds("B4", gap(least) == 0, || {
+        out.holds("B4b", gap(least) == 0, || {
             format!(
                 "{id} goes on after a lag in {}, whose policy is to close",
                 topic.name
@@ -399,13 +423,13 @@ pub(super) fn at_rest(ledger: &Ledger, out: &mut Findings) {
             d5_mounted_is_woken(ledger, *id, conn, out);
             continue;
         }
-        out.holds("W3.2", conn.blocks > 0, || {
+        out.holds("W§3.2", conn.blocks > 0, || {
             format!("{id} got no first bytes")
         });
-        out.holds("I6", conn.prime.is_none() || conn.primed, || {
+        out.holds("I6b", conn.prime.is_none() || conn.primed, || {
             format!("{id} was not primed")
         });
-        out.holds("D5", conn.rest.is_empty(), || {
+        out.holds("D5b", conn.rest.is_empty(), || {
             format!("{id} is ready, and its begun frame is not finished")
         });
         for member in &conn.members {
@@ -421,9 +445,9 @@ fn rested_member(ledger: &Ledger, id: SubscriberId, member: &Member, out: &mut F
     if owed < len {
         let rule = match (ledger.stirred, topic.options.dedupe && member.got == 0) {
             (_, true) => "N2",
-            (true, _) => "D7",
-            _ if member.told > 0 => "D12",
-            _ => "D5",
+            (true, _) => "D7a",
+            _ if member.next < topic.from_most => "D12",
+            _ => "D5a",
         };
         out.broken(
             rule,
@@ -440,21 +464,21 @@ fn rested_member(ledger: &Ledger, id: SubscriberId, member: &Member, out: &mut F
         && member.got > 0
         && let Some(newest) = newest
     {
-        out.holds("N4", member.last_key.as_ref() == Some(newest), || {
+        out.holds("N4a", member.last_key.as_ref() == Some(newest), || {
             format!(
                 "{id} was left with {:?}, the newest is {newest:?}",
                 member.last_key
             )
         });
     }
-    out.holds("D3", member.told == 0, || {
+    out.holds("D3b", member.told == 0, || {
         format!(
             "{id} was told of {} missed in {}, and nothing followed",
             member.told, topic.name
         )
     });
     if member.resume == Tri::Yes {
-        let rule = if member.why == "epoch" { "I7" } else { "D10" };
+        let rule = if member.why == "epoch" { "I7a" } else { "D10b" };
         out.holds(rule, member.resumed, || {
             format!(
                 "{id} was resumed in {} without a notice ({})",
@@ -470,7 +494,7 @@ fn d5_mounted_is_woken(ledger: &Ledger, id: SubscriberId, conn: &Conn, out: &mut
             .members
             .iter()
             .any(|m| m.next.max(m.first_most) < ledger.topics[m.topic].frames.len());
-    out.holds("D5", !owes || conn.woken.is_some(), || {
+    out.holds("D5c", !owes || conn.woken.is_some(), || {
         format!("{id} has something to pull, and was not woken")
     });
 }

@@ -14,12 +14,12 @@ pub(super) fn control(ledger: &Ledger, control: &Control, out: &mut Findings) {
     };
     let Some(conn) = ledger.live(id) else {
         let closed = ledger.conns.get(&id).is_some_and(|c| c.closed.is_some());
-        let rule = if closed { "I4" } else { "I3" };
+        let rule = if closed { "I4a" } else { "I3a" };
         return out.broken(rule, format!("{control:?} names a dead id"));
     };
     match control {
         Control::Wake { .. } => {
-            out.holds("D5", conn.mounted && conn.woken.is_none(), || {
+            out.holds("D5d", conn.mounted && conn.woken.is_none(), || {
                 format!(
                     "{id} is woken, mounted {}, since {:?}",
                     conn.mounted, conn.woken
@@ -45,29 +45,29 @@ fn w3_woken_for_something(ledger: &Ledger, id: SubscriberId, conn: &Conn, out: &
         gap || member.next < ledger.topics[member.topic].frames.len()
     });
     let something = beats || first || primes || owed || !conn.is_certain();
-    out.holds("W3", something, || {
+    out.holds("W3b", something, || {
         format!("{id} is woken, and has nothing to pull")
     });
 }
 
 /// D11 and S7: the write side is shut after a whole frame, once.
 fn finish(id: SubscriberId, conn: &Conn, out: &mut Findings) {
-    out.holds("S7", conn.finished.is_none() && !conn.mounted, || {
+    out.holds("S7a", conn.finished.is_none() && !conn.mounted, || {
         format!("{id} is finished twice, or a body")
     });
     d11_ends_whole(id, conn, out);
-    out.holds("B1", conn.flight.is_none(), || {
+    out.holds("B1a", conn.flight.is_none(), || {
         format!("{id} is finished with a write in flight")
     });
     let answered = conn.phase == Phase::Answering && conn.head_left == 0;
-    out.holds("C1", answered || !conn.is_certain(), || {
+    out.holds("C1a", answered || !conn.is_certain(), || {
         format!("{id} is finished without a cause")
     });
 }
 
 fn d11_ends_whole(id: SubscriberId, conn: &Conn, out: &mut Findings) {
     out.holds(
-        "D11",
+        "D11e",
         conn.rest.is_empty() && conn.parser.unfinished().is_empty(),
         || format!("{id} ends inside a frame, in order"),
     );
@@ -84,13 +84,13 @@ fn close(
     c1_has_a_cause(ledger, id, conn, reason, out);
     if ending == Ending::Orderly {
         d11_ends_whole(id, conn, out);
-        out.holds("S7", conn.mounted || conn.finished.is_some(), || {
+        out.holds("S7b", conn.mounted || conn.finished.is_some(), || {
             format!("{id} is closed in order and was not finished")
         });
         s3_pending_first(ledger, id, conn, reason, out);
     } else {
         let asked = conn.ends.iter().any(|end| end.how == CloseHow::Cut);
-        out.holds("S7", conn.finished.is_none() || asked, || {
+        out.holds("S7c", conn.finished.is_none() || asked, || {
             format!("{id} was finished, and is cut")
         });
     }
@@ -104,7 +104,7 @@ fn close(
         let crowded = finishing.count() > ledger.config.finishing as usize;
         let cut = ending == Ending::Cut;
         out.holds(
-            "S7",
+            "S7d",
             conn.peer_went || ledger.now >= due || grace || crowded || cut,
             || format!("{id} was finished at {at:?} and is closed before its peer went"),
         );
@@ -122,32 +122,33 @@ fn c1_has_a_cause(
     let (now, config) = (ledger.now, &ledger.config);
     let (rule, right) = match reason {
         CloseReason::HeadTimeout => (
-            "P5",
+            "P5a",
             conn.phase == Phase::Deciding && now >= conn.born + config.head_timeout,
         ),
         CloseReason::BodyTimeout => (
-            "P5",
+            "P5a",
             conn.phase == Phase::Body && now >= conn.opened + config.body_timeout,
         ),
-        CloseReason::Evicted => ("B7", conn.phase == Phase::Deciding),
-        CloseReason::Answered => ("C1", conn.phase == Phase::Answering),
+        CloseReason::Evicted => ("C1f", conn.phase == Phase::Deciding),
+        CloseReason::Answered => ("C1f", conn.phase == Phase::Answering),
         CloseReason::Asked => (
-            "C1",
+            "C1b",
             conn.ends.iter().any(|end| end.reason == CloseReason::Asked),
         ),
-        CloseReason::Lagged | CloseReason::Finished => ("C1", conn.may_end),
-        CloseReason::Held => ("C1", config.held_bytes < 1 << 20),
+        CloseReason::Lagged => ("C1c", conn.may_end),
+        CloseReason::Finished => ("C1d", conn.may_end),
+        CloseReason::Held => ("C1f", config.held_bytes < 1 << 20),
         CloseReason::Stalled => return w1_stalled(ledger, id, conn, out),
-        CloseReason::Lifetime => ("C1", life(ledger, conn).is_some_and(|due| now >= due)),
+        CloseReason::Lifetime => ("C1e", life(ledger, conn).is_some_and(|due| now >= due)),
         CloseReason::Expired => (
-            "A1",
+            "A1c",
             conn.sub
                 .as_ref()
                 .and_then(|sub| sub.expires)
                 .is_some_and(|expires| now >= expires),
         ),
-        CloseReason::Shutdown => ("S1", ledger.shutdown.is_some()),
-        _ => ("C1", true),
+        CloseReason::Shutdown => ("S1a", ledger.shutdown.is_some()),
+        _ => ("C1f", true),
     };
     out.holds(rule, right, || {
         format!("{id} is closed as {reason:?} without that cause")
@@ -178,15 +179,18 @@ fn w1_stalled(ledger: &Ledger, id: SubscriberId, conn: &Conn, out: &mut Findings
     match conn.stall.or(conn.woken) {
         None if conn.may_stall => {}
         None => out.broken(
-            "W3",
+            "W3a",
             format!("{id} is closed as stalled, and can be written to"),
         ),
-        Some(since) => out.holds("W1", over(since), || {
-            format!(
-                "{id} is closed as stalled, {:?} after it took something",
-                ledger.now.since(since)
-            )
-        }),
+        Some(since) => {
+            let rule = if conn.progressed { "W2" } else { "W1a" };
+            out.holds(rule, over(since), || {
+                format!(
+                    "{id} is closed as stalled, {:?} after it took something",
+                    ledger.now.since(since)
+                )
+            });
+        }
     }
 }
 
@@ -218,7 +222,7 @@ fn s3_pending_first(
     let Some(last) = drained.filter(|_| conn.phase == Phase::Streaming && !several) else {
         return;
     };
-    out.holds("S3", conn.farewell == Some(last), || {
+    out.holds("S3a", conn.farewell == Some(last), || {
         format!("{id} ended as {reason:?} without its {last}")
     });
     let Some(end) = conn.ends.first() else { return };
@@ -232,7 +236,7 @@ fn s3_pending_first(
         let next = member.next.max(member.first_most);
         // What a lag has taken away meanwhile cannot be sent.
         let left = next < owed && owed > topic.from_most;
-        out.holds("S3", !left, || {
+        out.holds("S3b", !left, || {
             format!(
                 "{id} ended as {reason:?} at {next} of {owed} in {}",
                 topic.name
@@ -252,7 +256,7 @@ pub(super) fn at_rest(ledger: &Ledger, after: &Views, out: &mut Findings) {
     let now = ledger.now;
     for (id, conn) in ledger.conns.iter().filter(|(_, conn)| conn.alive) {
         if let Some(due) = end_due(ledger, conn) {
-            out.holds("P5", now < due, || {
+            out.holds("P5b", now < due, || {
                 format!("{id} should be closed since {due:?}")
             });
         }
@@ -262,7 +266,7 @@ pub(super) fn at_rest(ledger: &Ledger, after: &Views, out: &mut Findings) {
         out.holds("S5", live == 0, || {
             format!("{live} connections outlive the grace, {:?}", down.most)
         });
-        out.holds("S1", after.terminated, || {
+        out.holds("S1b", after.terminated, || {
             "grace is over, and it is not terminated".into()
         });
     }
@@ -286,14 +290,14 @@ pub(super) fn end_due(ledger: &Ledger, conn: &Conn) -> Option<Time> {
 
 /// S1 and L7: terminated means that nobody lives and no source runs.
 fn s1_all_has_ended(ledger: &Ledger, out: &mut Findings) {
-    out.holds("S1", ledger.shutdown.is_some(), || {
+    out.holds("S1c", ledger.shutdown.is_some(), || {
         "terminated without a shutdown".into()
     });
     for (id, conn) in &ledger.conns {
-        out.holds("S1", !conn.alive, || format!("terminated, and {id} lives"));
+        out.holds("S1c", !conn.alive, || format!("terminated, and {id} lives"));
     }
     for topic in &ledger.topics {
-        out.holds("L7", topic.running().is_none(), || {
+        out.holds("L7b", topic.running().is_none(), || {
             format!("terminated, and the source of {} runs", topic.name)
         });
     }

@@ -3,7 +3,7 @@
 //! Where the contract leaves an engine a choice (within a granule, within an eighth, before the next
 //! pump), the ledger holds both ends: *certain* and *possible* members, for instance.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,8 @@ use sse_state::{
     Subscribe, SubscriberId, Time, TopicOptions,
 };
 
+use super::counts::Sums;
+use super::work::Work;
 use crate::scenario::Setup;
 use crate::trace::Views;
 use crate::wire::Parser;
@@ -41,8 +43,14 @@ pub struct Ledger {
     pub seq: u64,
     /// A shutdown.
     pub shutdown: Option<Down>,
-    /// Keys that were closed.
-    pub closed_keys: BTreeSet<String>,
+    /// How often keys were closed.
+    pub closes: u64,
+    /// Keys that were closed, with what `closes` was then.
+    pub closed_keys: BTreeMap<String, u64>,
+    /// What gauges and counters are compared with.
+    pub sums: Sums,
+    /// What was done since the last call.
+    pub work: Work,
     /// A timeout was fed at the present time.
     pub timed: bool,
     /// At the last idle pump: the deadline, if only time has passed since.
@@ -109,6 +117,8 @@ pub struct Topic {
     pub from_most: usize,
     /// The seq of the machine when this life of the topic began.
     pub life: u64,
+    /// The first frame of this life.
+    pub life_from: usize,
     /// Since when nobody was a member for certain.
     pub certain_zero: Option<Time>,
     /// Since when nobody can have been a member.
@@ -211,6 +221,12 @@ pub struct Conn {
     pub woken: Option<Time>,
     /// Bytes accepted.
     pub accepted: usize,
+    /// The stall clock was set by accepted bytes.
+    pub progressed: bool,
+    /// The last thing that it got was a heartbeat.
+    pub beaten: bool,
+    /// How often keys had been closed when its decision began.
+    pub asked: u64,
     /// Bytes of the head that are still to come.
     pub head_left: usize,
     /// What was offered and is the rest of something begun.
@@ -286,6 +302,8 @@ pub struct Member {
     pub told_gap: bool,
     /// The seq that the last notice carried.
     pub told_id: Option<u64>,
+    /// It resumes after an id of this machine.
+    pub resumes: bool,
     /// Whether a notice at resume is due.
     pub resume: Tri,
     /// Why, if it is.
@@ -313,7 +331,10 @@ impl Ledger {
             polls: BTreeMap::new(),
             seq: 0,
             shutdown: None,
-            closed_keys: BTreeSet::new(),
+            closes: 0,
+            closed_keys: BTreeMap::new(),
+            sums: Sums::default(),
+            work: Work::default(),
             timed: false,
             quiet: None,
             more: false,
@@ -378,6 +399,7 @@ impl Topic {
             from: 0,
             from_most: 0,
             life: 0,
+            life_from: 0,
             certain_zero: Some(Time::ZERO),
             possible_zero: Some(Time::ZERO),
             retained_most: Time::ZERO,
@@ -441,6 +463,9 @@ impl Conn {
             last_accept: born,
             woken: None,
             accepted: 0,
+            progressed: false,
+            beaten: false,
+            asked: 0,
             head_left: 0,
             rest: Vec::new(),
             parser: Parser::new(),

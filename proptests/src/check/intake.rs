@@ -30,6 +30,7 @@ pub(super) fn call(
         return refused(ledger, input);
     };
     if at > ledger.now {
+        ledger.work.time(ledger.now, at);
         ledger.now = at;
         ledger.timed = false;
     }
@@ -47,6 +48,10 @@ pub(super) fn call(
         }
         (Input::Accept, Reply::Id(id)) => {
             ledger.conns.insert(*id, Conn::new(now));
+        }
+        (Input::HeadDone { id }, _) => {
+            let closes = ledger.closes;
+            with(ledger, *id, |conn| conn.asked = closes);
         }
         (Input::Body { id, .. }, _) => with(ledger, *id, |conn| {
             conn.phase = Phase::Body;
@@ -74,7 +79,9 @@ pub(super) fn call(
             ledger.stirred |= ledger.more;
         }
         (Input::CloseKey { key }, _) => {
-            ledger.closed_keys.insert(key.as_str().to_owned());
+            ledger.closes += 1;
+            let closes = ledger.closes;
+            ledger.closed_keys.insert(key.as_str().to_owned(), closes);
             let ids: Vec<SubscriberId> = ledger
                 .conns
                 .iter()
@@ -133,6 +140,7 @@ pub(super) fn call(
         (Input::Report(reports), Reply::Stale(stale)) => {
             let dead = |id| ledger.live(id).is_none();
             let late = *stale > reports.iter().filter(|report| dead(report.id)).count() as u32;
+            ledger.sums.fuzzy |= late;
             for report in reports.iter() {
                 // A close that was decided, and not pulled, makes a report come too late.
                 let dying = ledger
@@ -255,10 +263,14 @@ pub(super) fn control(ledger: &mut Ledger, control: &Control, _out: &mut Finding
         }
         Control::Wake { id } => with(ledger, *id, |conn| conn.woken = Some(now)),
         Control::Finish { id } => with(ledger, *id, |conn| conn.finished = Some(now)),
-        Control::Close { id, reason, ending } => with(ledger, *id, |conn| {
-            conn.alive = false;
-            conn.closed = Some((*reason, *ending));
-        }),
+        Control::Close { id, reason, ending } => {
+            // What is reported between the take that was too much and the close comes too late.
+            ledger.sums.fuzzy |= *reason == CloseReason::Held;
+            with(ledger, *id, |conn| {
+                conn.alive = false;
+                conn.closed = Some((*reason, *ending));
+            });
+        }
         Control::Room { .. } => {}
     }
 }
@@ -321,7 +333,13 @@ fn reported(ledger: &mut Ledger, report: Report, out: &mut Findings) {
         return;
     };
     let bytes = run.len().min(report.bytes as usize);
+    let before = ledger.sums.delivered;
     accept(ledger, report.id, &run, bytes, out);
+    if report.socket == Socket::Gone {
+        let sums = &mut ledger.sums;
+        sums.loose.0 += sums.delivered - before + 1;
+        sums.loose.1 += bytes as u64;
+    }
     with(ledger, report.id, |conn| {
         if report.socket == Socket::Gone {
             return conn.peer_goes();
@@ -332,6 +350,7 @@ fn reported(ledger: &mut Ledger, report: Report, out: &mut Findings) {
             if conn.blocked {
                 // Nothing waits to be accepted, but nothing would be.
                 conn.stall = Some(now);
+                conn.progressed = true;
             }
         } else {
             conn.some_accepted(report.bytes, now);
@@ -366,17 +385,18 @@ fn accept(ledger: &mut Ledger, id: SubscriberId, run: &[u8], bytes: usize, out: 
     };
     let start = expected.len() - conn.head_left;
     out.holds(
-        "D11",
+        "D11f",
         taken[..head] == expected[start..start + head],
         || format!("{id} was not sent its head as it was handed in"),
     );
     conn.head_left -= head;
     conn.accepted += bytes;
+    ledger.sums.bytes += bytes as u64;
     if bytes > 0 {
         conn.last_accept = now;
     }
     if conn.sub.is_none() {
-        out.holds("D11", head == bytes, || {
+        out.holds("D11f", head == bytes, || {
             format!("{id} was sent more than its answer")
         });
         conn.rest = run[bytes..].to_vec();
@@ -432,6 +452,7 @@ impl Conn {
         self.outstanding = true;
         if bytes > 0 || self.stall.is_none() {
             self.stall = Some(now);
+            self.progressed = bytes > 0;
         }
     }
 }

@@ -27,6 +27,11 @@ pub(super) fn subscribe(ledger: &mut Ledger, id: SubscriberId, sub: &Subscribe) 
         seq: ledger.seq,
     });
     ledger.stirred |= ledger.more;
+    for member in &members {
+        let len = ledger.topics[member.topic].frames.len();
+        ledger.sums.owed_least += (len - member.first_most) as u64;
+        ledger.sums.owed_most += (len - member.first) as u64;
+    }
     with(ledger, id, |conn| {
         conn.phase = Phase::Streaming;
         conn.mounted = mounted;
@@ -109,6 +114,7 @@ fn member(ledger: &Ledger, place: usize, start: &Start) -> Member {
         told: 0,
         told_gap: false,
         told_id: None,
+        resumes: why == "expired",
         resume,
         why,
         resumed: false,
@@ -123,7 +129,10 @@ pub(super) fn publish(
     out: &mut Findings,
 ) {
     let wire = frame.to_string();
-    let Some(tag) = tag_of(&wire) else { return };
+    let Some(tag) = tag_of(&wire) else {
+        ledger.sums.fuzzy = true;
+        return;
+    };
     let kept = ledger
         .before
         .as_ref()
@@ -141,13 +150,18 @@ pub(super) fn publish(
     };
     if unchanged || !kept {
         let fate = if unchanged {
+            ledger.sums.unchanged += 1;
             Fate::Unchanged
         } else {
+            ledger.sums.unheard += 1;
             Fate::Dropped
         };
         ledger.tags.insert(tag, fate);
         return;
     }
+    let (certain, possible) = ledger.members(place);
+    ledger.sums.owed_least += u64::from(certain);
+    ledger.sums.owed_most += u64::from(possible);
     let told = published.and_then(|published| published.id);
     ledger.seq = told.map_or(ledger.seq + 1, |id| id.seq);
     let id = if ledger.topics[place].options.history {

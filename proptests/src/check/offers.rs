@@ -10,7 +10,7 @@ use crate::wire::Block;
 /// A run is offered to a stream, or pulled by it.
 pub(super) fn check(ledger: &Ledger, id: SubscriberId, run: &[u8], out: &mut Findings) {
     let Some(conn) = ledger.live(id) else {
-        return out.broken("I3", format!("a write to {id}, which is dead"));
+        return out.broken("I3b", format!("a write to {id}, which is dead"));
     };
     b1_one_run(conn, id, run, out);
     b6_resumes_at_the_same_byte(conn, id, run, out);
@@ -23,7 +23,7 @@ pub(super) fn check(ledger: &Ledger, id: SubscriberId, run: &[u8], out: &mut Fin
     let head = conn.head_left.min(run.len());
     let mut parser = conn.parser.clone();
     let blocks = parser.push(&run[head..]);
-    out.holds("D11", parser.unfinished().is_empty(), || {
+    out.holds("D11d", parser.unfinished().is_empty(), || {
         format!("a run for {id} ends inside a frame")
     });
     // The answer head, the first comment and the retry block count as one frame.
@@ -31,7 +31,7 @@ pub(super) fn check(ledger: &Ledger, id: SubscriberId, run: &[u8], out: &mut Fin
     let prelude = (1 + usize::from(retry)).saturating_sub(conn.blocks);
     let units = blocks.len().saturating_sub(prelude) + usize::from(head > 0 || prelude > 0);
     let bound = ledger.config.run_bytes as usize;
-    out.holds("B1", run.len() <= bound || units <= 1, || {
+    out.holds("B1b", run.len() <= bound || units <= 1, || {
         format!(
             "{id} is lent {} bytes of {units} frames, the bound is {bound}",
             run.len()
@@ -48,29 +48,29 @@ pub(super) fn turn(ledger: &mut Ledger, id: SubscriberId, out: &mut Findings) {
     d8_nobody_waits_for_ever(ledger, id, out);
     note_lags(ledger, id);
     let mounted = ledger.live(id).is_some_and(|conn| conn.mounted);
-    out.holds("B1", !mounted, || {
+    out.holds("B1c", !mounted, || {
         format!("{id} is mounted, and gets a write")
     });
 }
 
 /// B1: one run at a time, and only to a stream that can take it.
 fn b1_one_run(conn: &Conn, id: SubscriberId, run: &[u8], out: &mut Findings) {
-    out.holds("B1", conn.flight.is_none(), || {
+    out.holds("B1a", conn.flight.is_none(), || {
         format!("{id} gets a write while one is in flight")
     });
-    out.holds("B6", !conn.blocked, || {
+    out.holds("B6a", !conn.blocked, || {
         format!("{id} gets a write while it is blocked")
     });
-    out.holds("S7", conn.finished.is_none(), || {
+    out.holds("S7e", conn.finished.is_none(), || {
         format!("{id} gets a write after its end")
     });
-    out.holds("B1", !run.is_empty(), || format!("{id} is lent nothing"));
+    out.holds("B1d", !run.is_empty(), || format!("{id} is lent nothing"));
 }
 
 /// B6: what was begun is finished first, at the byte where it stopped.
 fn b6_resumes_at_the_same_byte(conn: &Conn, id: SubscriberId, run: &[u8], out: &mut Findings) {
     let both = run.len().min(conn.rest.len());
-    out.holds("B6", run[..both] == conn.rest[..both], || {
+    out.holds("B6b", run[..both] == conn.rest[..both], || {
         format!(
             "{id} is lent {:?}, the rest of what was begun is {:?}",
             String::from_utf8_lossy(run),
@@ -117,7 +117,7 @@ fn a1_nothing_new(
         return;
     }
     for block in fresh {
-        out.holds("A1", tag_in(block).is_none(), || {
+        out.holds("A1b", tag_in(block).is_none(), || {
             format!(
                 "{id} is lent {:?} after its end",
                 String::from_utf8_lossy(&block.raw)
@@ -172,7 +172,7 @@ fn b4_policy_is_exact(
         };
         let closes = topic.options.slow == Slow::Close && frame.index != expected;
         let right = places.into_iter().any(fits) && !closes;
-        out.holds("B4", right, || {
+        out.holds("B4a", right, || {
             format!(
                 "{id} was at {expected} of {}, which holds {}..{}, and is lent {} under {:?}",
                 topic.name,

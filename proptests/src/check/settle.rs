@@ -85,6 +85,7 @@ impl Ledger {
             if !stands || (topic.declared && step.is_idle() && surely && source_idle) {
                 if topic.from < len || !stands {
                     topic.life = seq;
+                    topic.life_from = len;
                 }
                 topic.from = len;
                 topic.from_most = len;

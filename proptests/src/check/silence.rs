@@ -9,7 +9,7 @@ use super::facts::{Conn, Ledger, Phase};
 use crate::wire::Block;
 
 /// A run is offered or pulled: is it a heartbeat, and may it be?
-pub(super) fn offer(ledger: &Ledger, id: SubscriberId, run: &[u8], out: &mut Findings) {
+pub(super) fn offer(ledger: &mut Ledger, id: SubscriberId, run: &[u8], out: &mut Findings) {
     let Some(conn) = ledger
         .live(id)
         .filter(|conn| conn.phase == Phase::Streaming)
@@ -28,13 +28,17 @@ pub(super) fn offer(ledger: &Ledger, id: SubscriberId, run: &[u8], out: &mut Fin
     if beats == 0 {
         return;
     }
-    out.holds("H4", beats == 1 && blocks.len() == 1, || {
+    out.holds("H4b", !conn.blocked && conn.flight.is_none(), || {
+        format!("{id} cannot be written to, and is lent a heartbeat")
+    });
+    out.holds("H4a", beats == 1 && blocks.len() == 1, || {
         format!(
             "{id} is lent {beats} heartbeats among {} frames",
             blocks.len()
         )
     });
-    match conn.heartbeat(&ledger.config) {
+    let every = conn.heartbeat(&ledger.config);
+    match every {
         Some(every) => h1_not_early(ledger, id, conn, every, out),
         None => out.broken("H1", format!("{id} wants no heartbeat and is lent one")),
     }
@@ -42,9 +46,10 @@ pub(super) fn offer(ledger: &Ledger, id: SubscriberId, run: &[u8], out: &mut Fin
         .sub
         .as_ref()
         .is_some_and(|sub| matches!(sub.heartbeat, Heartbeat::Event(_)));
-    out.holds("H5", blocks.iter().all(|b| b.is_event() == event), || {
+    out.holds("H5a", blocks.iter().all(|b| b.is_event() == event), || {
         format!("{id} is lent a heartbeat of the wrong form")
     });
+    ledger.work.beat(id, out);
 }
 
 /// H1 and H3: not before seven eighths of silence, which any traffic ends.
@@ -56,7 +61,8 @@ fn h1_not_early(
     out: &mut Findings,
 ) {
     let silent = ledger.now.since(conn.last_accept.min(conn.last_offer));
-    out.holds("H1", silent * 8 >= every * 7, || {
+    let rule = if conn.beaten { "H1" } else { "H3" };
+    out.holds(rule, silent * 8 >= every * 7, || {
         format!("{id} is lent a heartbeat after {silent:?} of silence, not {every:?}")
     });
 }
@@ -73,7 +79,10 @@ pub(super) fn at_rest(ledger: &Ledger, out: &mut Findings) {
             });
         }
         if let Some(due) = stall_due(ledger, conn) {
-            out.holds("W1", ledger.now < due, || {
+            let beats = |every: Duration| every <= ledger.config.write_timeout;
+            let beaten = conn.heartbeat(&ledger.config).is_some_and(beats);
+            let rule = if beaten { "W4" } else { "W1b" };
+            out.holds(rule, ledger.now < due, || {
                 format!("{id} took nothing since {:?}, and lives", conn.stall)
             });
         }

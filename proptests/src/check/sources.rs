@@ -29,12 +29,12 @@ pub(super) fn control(ledger: &Ledger, control: &Control, out: &mut Findings) {
 fn start(ledger: &Ledger, name: &Name, token: SourceToken, out: &mut Findings) {
     let Some(place) = ledger.place(name.as_str()) else {
         return out.broken(
-            "L2",
+            "L2a",
             format!("a source of {name} starts, which nobody named"),
         );
     };
     let topic = &ledger.topics[place];
-    out.holds("L2", topic.source == Source::Idle, || {
+    out.holds("L2a", topic.source == Source::Idle, || {
         format!("the source of {name} starts twice")
     });
     let newest = ledger.tokens.keys().map(|token| token.start()).max();
@@ -43,17 +43,17 @@ fn start(ledger: &Ledger, name: &Name, token: SourceToken, out: &mut Findings) {
         newest.is_none_or(|newest| newest < token.start()),
         || format!("the token {token} comes after {newest:?}"),
     );
-    out.holds("L3", topic.options.source != SourceKind::None, || {
+    out.holds("L3b", topic.options.source != SourceKind::None, || {
         format!("{name} has no source, and it starts")
     });
     let (_, possible) = ledger.members(place);
-    out.holds("L7", possible > 0, || {
+    out.holds("L7a", possible > 0, || {
         format!("the source of {name} starts, and nobody is there")
     });
-    out.holds("L9", topic.spent != Tri::Yes, || {
+    out.holds("L9a", topic.spent != Tri::Yes, || {
         format!("the source of {name} is done, and starts again while members remain")
     });
-    out.holds("S1", ledger.shutdown.is_none(), || {
+    out.holds("S1d", ledger.shutdown.is_none(), || {
         format!("the source of {name} starts after shutdown")
     });
 }
@@ -64,21 +64,21 @@ fn stop(ledger: &Ledger, name: &Name, token: SourceToken, reason: StopReason, ou
         .map(|place| &ledger.topics[place])
     else {
         return out.broken(
-            "L2",
+            "L2b",
             format!("a source of {name} stops, which nobody named"),
         );
     };
     let running = topic.running().map(|running| running.token);
-    out.holds("L2", running == Some(token), || {
+    out.holds("L2b", running == Some(token), || {
         format!("the source {token} of {name} stops, {running:?} runs")
     });
     let down = ledger.shutdown.map(|down| down.cause);
     match reason {
         StopReason::NoSubscribers => l4_not_before_linger(ledger, topic, out),
-        StopReason::Shutdown => out.holds("L9", down == Some(ShutdownCause::Asked), || {
+        StopReason::Shutdown => out.holds("L9b", down == Some(ShutdownCause::Asked), || {
             format!("the source of {name} stops for a shutdown: {down:?}")
         }),
-        StopReason::HubDropped => out.holds("L9", down == Some(ShutdownCause::HubDropped), || {
+        StopReason::HubDropped => out.holds("L9b", down == Some(ShutdownCause::HubDropped), || {
             format!("the source of {name} stops as dropped: {down:?}")
         }),
         reason => {
@@ -86,7 +86,7 @@ fn stop(ledger: &Ledger, name: &Name, token: SourceToken, reason: StopReason, ou
             let rule = if reason == StopReason::Condition {
                 "L8"
             } else {
-                "L9"
+                "L9b"
             };
             out.holds(rule, topic.causes.contains(&reason), || {
                 format!(
@@ -106,7 +106,7 @@ fn l4_not_before_linger(ledger: &Ledger, topic: &Topic, out: &mut Findings) {
             "L5",
             format!("the source of {} stops, and it has members", topic.name),
         ),
-        Some(since) => out.holds("L4", ledger.now >= since + topic.options.linger, || {
+        Some(since) => out.holds("L4a", ledger.now >= since + topic.options.linger, || {
             format!(
                 "the source of {} stops before its linger is over",
                 topic.name
@@ -118,26 +118,26 @@ fn l4_not_before_linger(ledger: &Ledger, topic: &Topic, out: &mut Findings) {
 fn poll(ledger: &Ledger, name: &Name, token: SourceToken, number: u64, out: &mut Findings) {
     let place = ledger.place(name.as_str());
     let Some(topic) = place.map(|place| &ledger.topics[place]) else {
-        return out.broken("L11", format!("a poll of {name}, which nobody named"));
+        return out.broken("L11d", format!("a poll of {name}, which nobody named"));
     };
     let Some(running) = topic.running().filter(|running| running.token == token) else {
         return out.broken(
-            "L11",
+            "L11d",
             format!("a poll of {name} with {token}, which does not run"),
         );
     };
     let SourceKind::Interval(every) = topic.options.source else {
-        return out.broken("L11", format!("{name} is polled, and has no interval"));
+        return out.broken("L11d", format!("{name} is polled, and has no interval"));
     };
     let last = running.last.map_or(0, |(number, _)| number);
-    out.holds("L11", number == last + 1, || {
+    out.holds("L11a", number == last + 1, || {
         format!("poll {number} of {name} comes after {last}")
     });
     let busy = ledger
         .polls
         .get(&token)
         .is_some_and(|(_, at)| ledger.now < *at + ledger.config.poll_timeout);
-    out.holds("L11", !busy, || {
+    out.holds("L11b", !busy, || {
         format!("two polls of {name} are in flight")
     });
     if let Some((_, before)) = running.last {
@@ -145,18 +145,20 @@ fn poll(ledger: &Ledger, name: &Name, token: SourceToken, number: u64, out: &mut
             .into_iter()
             .flatten()
             .any(|phase| tick(ledger.now, phase, every) > tick(before, phase, every));
-        out.holds("L11", later, || {
+        out.holds("L11c", later, || {
             format!("{name} is polled twice in one interval")
         });
     }
     out.holds(
-        "L12",
+        "L12a",
         ledger.polls_in_flight() < ledger.config.polls as usize,
         || format!("{} polls are in flight", ledger.polls_in_flight() + 1),
     );
-    out.holds("L9", !topic.causes.contains(&StopReason::Condition), || {
-        format!("{name} is polled after its condition was met")
-    });
+    out.holds(
+        "L9c",
+        !topic.causes.contains(&StopReason::Condition),
+        || format!("{name} is polled after its condition was met"),
+    );
 }
 
 /// Which interval of a phase a time lies in.
@@ -170,26 +172,26 @@ pub(super) fn at_rest(ledger: &Ledger, after: &Views, out: &mut Findings) {
         let (certain, possible) = ledger.members(place);
         let wants = topic.options.source != SourceKind::None && ledger.shutdown.is_none();
         if wants && certain > 0 && topic.spent == Tri::No {
-            out.holds("L3", topic.running().is_some(), || {
+            out.holds("L3a", topic.running().is_some(), || {
                 format!("{} has members, and its source does not run", topic.name)
             });
         }
         if let Some(due) = linger_due(topic) {
-            out.holds("L4", ledger.now < due, || {
+            out.holds("L4b", ledger.now < due, || {
                 format!(
                     "the source of {} runs on for nobody since {due:?}",
                     topic.name
                 )
             });
         }
-        out.holds("L9", topic.causes.is_empty(), || {
+        out.holds("L9d", topic.causes.is_empty(), || {
             format!(
                 "the source of {} was to stop: {:?}",
                 topic.name, topic.causes
             )
         });
         if ledger.shutdown.is_some() {
-            out.holds("S1", topic.running().is_none(), || {
+            out.holds("S1d", topic.running().is_none(), || {
                 format!("the source of {} runs after shutdown", topic.name)
             });
         }
@@ -197,7 +199,7 @@ pub(super) fn at_rest(ledger: &Ledger, after: &Views, out: &mut Findings) {
             l12_no_poll_waits_for_ever(ledger, topic, running, out);
         }
         let streams = after.interests[place].map_or(0, |interest| interest.streams);
-        out.holds("L10", (certain..=possible).contains(&streams), || {
+        out.holds("L10c", (certain..=possible).contains(&streams), || {
             format!(
                 "{} shows {streams} members, not {certain}..={possible}",
                 topic.name
@@ -231,9 +233,9 @@ fn l12_no_poll_waits_for_ever(
         return;
     }
     match (running.last, running.free) {
-        (None, _) => out.broken("L12", format!("{} was never polled", topic.name)),
+        (None, _) => out.broken("L12b", format!("{} was never polled", topic.name)),
         // Two intervals later no tick can have been missed for a good reason.
-        (Some(_), Some(free)) => out.holds("L12", ledger.now < free + every + every, || {
+        (Some(_), Some(free)) => out.holds("L12b", ledger.now < free + every + every, || {
             format!("{} is free since {free:?} and is not polled", topic.name)
         }),
         (Some(_), None) => {}

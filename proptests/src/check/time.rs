@@ -18,7 +18,7 @@ pub(super) fn check(ledger: &Ledger, step: &Step, out: &mut Findings) {
         t3_time_alone_never_lowers_it(ledger, step, out);
         t4_once(step, out);
     } else if let What::Pump { .. } = step.what {
-        out.holds("T1", timeout.is_some_and(|at| at <= ledger.now), || {
+        out.holds("T1a", timeout.is_some_and(|at| at <= ledger.now), || {
             format!("work is left, and the deadline is {timeout:?}")
         });
     } else {
@@ -55,7 +55,7 @@ fn t1_covers_every_deadline(ledger: &Ledger, timeout: Option<Time>, out: &mut Fi
     );
     if let Some((least, what)) = least {
         out.holds(
-            "T1",
+            "T1b",
             timeout.is_some_and(|at| at <= least.max(ledger.now)),
             || format!("{what} is due at {least:?}, and the deadline is {timeout:?}"),
         );
@@ -74,7 +74,7 @@ fn t1_now_while_work_waits(ledger: &Ledger, timeout: Option<Time>, out: &mut Fin
             && (conn.blocks == 0 || conn.members.iter().any(owed))
     });
     if let Some((id, _)) = waiting {
-        out.holds("T1", timeout.is_some_and(|at| at <= ledger.now), || {
+        out.holds("T1a", timeout.is_some_and(|at| at <= ledger.now), || {
             format!("{id} waits for its turn, and the deadline is {timeout:?}")
         });
     }
@@ -97,7 +97,7 @@ fn t3_time_alone_never_lowers_it(ledger: &Ledger, step: &Step, out: &mut Finding
     let late = |at: Option<Time>| at.unwrap_or(Time::MAX);
     let acted = !step.events().is_empty();
     if ledger.now < late(before) {
-        out.holds("T4", !acted, || {
+        out.holds("T4a", !acted, || {
             format!(
                 "something happened at {:?}, before the deadline {before:?}",
                 ledger.now
@@ -119,7 +119,7 @@ fn t4_once(step: &Step, out: &mut Findings) {
     let mut polled = Vec::new();
     for event in step.events() {
         if let Event::Control(Control::Poll { token, .. }) = event {
-            out.holds("T4", !polled.contains(token), || {
+            out.holds("T4b", !polled.contains(token), || {
                 format!("{token} is polled twice at once")
             });
             polled.push(*token);

@@ -68,6 +68,7 @@ impl Model {
     ) {
         let (now, stopping) = (self.now, self.is_stopping(id));
         let mut delivered = 0;
+        let mut beats = 0;
         let mut abandoned = 0;
         let Ok(conn) = self.conn(id) else { return };
         if bytes > 0 {
@@ -91,6 +92,7 @@ impl Model {
                 continue;
             }
             delivered += u64::from(item.is_frame());
+            beats += u64::from(item.what == What::Beat);
             conn.begun = item.bytes[taken..].to_vec();
         }
         back.append(&mut conn.outbox);
@@ -103,6 +105,7 @@ impl Model {
         }
         self.stats.bytes += bytes as u64;
         self.stats.delivered += delivered;
+        self.stats.heartbeats += beats;
         self.stats.abandoned += abandoned;
     }
 
