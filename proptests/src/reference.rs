@@ -4,37 +4,24 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sse_state::http::{Answer as Http, Busy, Head, HeadLimits, Progress, QueryRule, Request};
 use sse_state::http::{Refusal, http_date};
 use sse_state::{
-    Answer, CloseHow, Control, Ending, Engine, Error, Input, Name, Pumped, Report, Run, Sink,
-    Socket, SourceToken, Start, Subscribe, SubscriberId, Time, Via,
+    Answer, CloseHow, Control, Ending, Engine, Error, Input, Name, Pumped, Reply, Report, Run,
+    Sink, Socket, SourceToken, Start, Subscribe, SubscriberId, Time, Via,
 };
 
-use crate::script::{Job, Ready, Script};
+use crate::script::Ready;
 
+mod io;
 mod wrong;
 
+pub use io::Io;
 pub use wrong::{Wrong, WrongEngine, WrongIo};
-
-/// What the driver needs of its world; an author has this as calls of mio, and [`Script`] for tests.
-#[allow(missing_docs)] // as the methods of `Script`
-pub trait Io {
-    type Socket: Read + Write;
-    type Job;
-    fn now(&self) -> Time;
-    fn wait(&mut self, until: Option<Time>) -> io::Result<Vec<Ready>>;
-    fn accept(&mut self) -> io::Result<Self::Socket>;
-    fn register(&mut self, socket: &Self::Socket, token: u64);
-    fn shutdown_write(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
-    fn reset(&mut self, socket: Self::Socket);
-    fn take(&mut self) -> Option<Input<'static>>;
-    fn start(&mut self, topic: &Name, token: SourceToken, number: u64) -> Self::Job;
-}
 
 /// The driver.
 pub struct Reference<I: Io, E> {
@@ -72,34 +59,14 @@ impl<I: Io, E: Engine> Reference<I, E> {
     /// Serves until the machine has ended.
     pub fn run(&mut self) {
         while !self.state.is_terminated() {
-            let deadlines = [self.state.poll_timeout(), self.accept_again];
+            let times = [self.state.poll_timeout(), self.accept_again];
+            let until = times.into_iter().flatten().min();
             // Interrupted, most likely; whatever it was, the next wait tells it again.
-            let ready = self
-                .io
-                .wait(deadlines.into_iter().flatten().min())
-                .unwrap_or_default();
+            let ready = self.io.wait(until).unwrap_or_default();
             self.now = self.io.now();
             // Fed too often it changes nothing.
-            let _ = self.state.apply(self.now, Input::Timeout);
-            for ready in ready {
-                match ready {
-                    Ready::Accept => self.accept(),
-                    Ready::Inputs => self.take(),
-                    Ready::Socket {
-                        token,
-                        readable,
-                        writable,
-                    } => {
-                        let id = SubscriberId::from_u64(token);
-                        if writable && self.conns.contains_key(&id) {
-                            let _ = self.state.apply(self.now, Input::Writable { id });
-                        }
-                        if readable {
-                            self.read(id);
-                        }
-                    }
-                }
-            }
+            self.tell(Input::Timeout);
+            ready.into_iter().for_each(|ready| self.look(ready));
             if self.accept_again.is_some_and(|at| at <= self.now) {
                 self.accept();
             }
@@ -107,25 +74,43 @@ impl<I: Io, E: Engine> Reference<I, E> {
         }
     }
 
+    fn look(&mut self, ready: Ready) {
+        match ready {
+            Ready::Accept => self.accept(),
+            Ready::Inputs => {
+                while let Some(input) = self.io.take() {
+                    self.feed(input);
+                }
+            }
+            Ready::Socket {
+                token,
+                readable,
+                writable,
+            } => {
+                let id = SubscriberId::from_u64(token);
+                if writable && self.conns.contains_key(&id) {
+                    self.tell(Input::Writable { id });
+                }
+                if readable {
+                    self.read(id);
+                }
+            }
+        }
+    }
+
     fn accept(&mut self) {
+        use ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
         self.accept_again = None;
         loop {
-            let socket = match self.io.accept() {
+            let socket = match self.io.accept().map_err(|error| error.kind()) {
                 Ok(socket) => socket,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(e)
-                    if matches!(
-                        e.kind(),
-                        ErrorKind::Interrupted | ErrorKind::ConnectionAborted
-                    ) =>
-                {
-                    continue;
-                }
+                Err(WouldBlock) => return,
+                Err(Interrupted | ConnectionAborted) => continue,
                 // Out of descriptors: nobody will say when there are some again.
                 Err(_) => return self.accept_again = Some(self.now + Duration::from_millis(100)),
             };
             // Refused, it is closed by being dropped.
-            if let Ok(sse_state::Reply::Id(id)) = self.state.apply(self.now, Input::Accept) {
+            if let Ok(Reply::Id(id)) = self.state.apply(self.now, Input::Accept) {
                 self.io.register(&socket, id.as_u64());
                 let head = Some(Head::new(HeadLimits::default()));
                 self.conns.insert(id, Conn { socket, head });
@@ -133,97 +118,75 @@ impl<I: Io, E: Engine> Reference<I, E> {
         }
     }
 
-    fn take(&mut self) {
-        while let Some(input) = self.io.take() {
-            self.feed(input);
-        }
-    }
-
+    /// Feeds what other threads hand over, and keeps what is to wait.
     fn feed(&mut self, input: Input<'static>) {
         if self.state.apply(self.now, input.clone()) == Err(Error::Wait) {
             self.waiting.push(input);
         }
     }
 
+    /// Feeds; false if it was refused.
+    fn tell(&mut self, input: Input<'_>) -> bool {
+        self.state.apply(self.now, input).is_ok()
+    }
+
     fn read(&mut self, id: SubscriberId) {
         let mut buffer = [0; 1024];
         while let Some(conn) = self.conns.get_mut(&id) {
-            let bytes = match conn.socket.read(&mut buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Ok(0) | Err(_) => {
+            match conn.socket.read(&mut buffer).map_err(|error| error.kind()) {
+                Ok(bytes) if bytes > 0 => self.take_head(id, &buffer[..bytes]),
+                Err(ErrorKind::WouldBlock) => return,
+                Err(ErrorKind::Interrupted) => {}
+                Ok(_) | Err(_) => {
                     self.conns.remove(&id);
-                    let _ = self.state.apply(self.now, Input::PeerGone { id });
-                    return;
-                }
-                Ok(bytes) => &buffer[..bytes],
-            };
-            // What comes after the head is dropped.
-            let Some(head) = &mut conn.head else { continue };
-            match head.push(bytes) {
-                Progress::More => {
-                    let bytes = head.bytes_held() as u32;
-                    if self
-                        .state
-                        .apply(self.now, Input::HeadHeld { id, bytes })
-                        .is_err()
-                    {
-                        self.answer(id, &Http::refusal(&Refusal::NoRoom));
-                    }
-                }
-                Progress::Refused(why) => self.answer(id, &Http::refusal(&why)),
-                Progress::Done { .. } => {
-                    if let Some(request) = conn.head.take().and_then(Head::into_request) {
-                        self.decide(id, &request);
-                    }
+                    self.tell(Input::PeerGone { id });
                 }
             }
         }
     }
 
-    fn decide(&mut self, id: SubscriberId, request: &Request) {
-        let topic = request
-            .topic(&QueryRule::all())
-            .ok()
-            .and_then(|topic| Name::new(&topic).ok());
-        let Some(topic) = topic else {
-            return self.answer(id, &Http::refusal(&Refusal::NoRoute));
+    fn take_head(&mut self, id: SubscriberId, bytes: &[u8]) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        // What comes after the head is dropped.
+        let Some(head) = &mut conn.head else { return };
+        let answer = match head.push(bytes) {
+            Progress::More => {
+                let bytes = head.bytes_held() as u32;
+                let held = self.tell(Input::HeadHeld { id, bytes });
+                (!held).then(|| Http::refusal(&Refusal::NoRoom))
+            }
+            Progress::Refused(why) => Some(Http::refusal(&why)),
+            Progress::Done { .. } => {
+                let request = conn.head.take().and_then(Head::into_request);
+                request.and_then(|request| self.subscribe(id, &request))
+            }
+        };
+        let Some(answer) = answer else { return };
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.head = None;
+        }
+        let bytes = answer.to_bytes(false, &http_date(0));
+        if !self.tell(Input::Answer { id, bytes }) {
+            let how = CloseHow::Cut;
+            self.tell(Input::Close { id, how });
+        }
+    }
+
+    /// Opens the stream that is asked for, or says why not.
+    fn subscribe(&mut self, id: SubscriberId, request: &Request) -> Option<Http> {
+        let topic = request.topic(&QueryRule::all()).ok();
+        let Some(topic) = topic.and_then(|topic| Name::new(&topic).ok()) else {
+            return Some(Http::refusal(&Refusal::NoRoute));
         };
         let mut subscribe = Subscribe::new(Via::Connection(id), topic);
         subscribe.head = Http::stream().to_bytes(false, &http_date(0));
         if let Some(last) = request.last_event_id().as_bytes() {
             subscribe.start = Start::After(Bytes::copy_from_slice(last));
         }
-        if self
-            .state
-            .apply(self.now, Input::Subscribe(Box::new(subscribe)))
-            .is_err()
-        {
-            self.answer(
-                id,
-                &Http::busy(Busy::Auto, request.accepts_event_stream(), 10_000),
-            );
-        }
-    }
-
-    fn answer(&mut self, id: SubscriberId, answer: &Http) {
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.head = None;
-        }
-        let bytes = answer.to_bytes(false, &http_date(0));
-        if self
-            .state
-            .apply(self.now, Input::Answer { id, bytes })
-            .is_err()
-        {
-            let _ = self.state.apply(
-                self.now,
-                Input::Close {
-                    id,
-                    how: CloseHow::Cut,
-                },
-            );
-        }
+        let open = self.tell(Input::Subscribe(Box::new(subscribe)));
+        (!open).then(|| Http::busy(Busy::Auto, request.accepts_event_stream(), 10_000))
     }
 
     /// Executes all there is to do.
@@ -240,54 +203,52 @@ impl<I: Io, E: Engine> Reference<I, E> {
             let writes = batch.writes.into_iter();
             let reports: Vec<Report> = writes.map(|(id, run)| self.write(id, &run)).collect();
             if !reports.is_empty() {
-                let _ = self
-                    .state
-                    .apply(self.now, Input::Report(Cow::Borrowed(&reports)));
+                self.tell(Input::Report(Cow::Borrowed(&reports)));
             }
-            for report in reports
-                .iter()
-                .filter(|report| report.socket == Socket::Gone)
-            {
-                self.conns.remove(&report.id);
+            for report in reports {
+                if report.socket == Socket::Gone {
+                    self.conns.remove(&report.id);
+                }
             }
         }
     }
 
     fn write(&mut self, id: SubscriberId, run: &[u8]) -> Report {
-        let mut written = 0;
+        let mut bytes = 0;
         let socket = loop {
             let Some(conn) = self.conns.get_mut(&id) else {
                 break Socket::Gone;
             };
-            match conn.socket.write(&run[written..]) {
-                Ok(bytes) if bytes > 0 => written += bytes,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break Socket::Blocked,
+            match conn
+                .socket
+                .write(&run[bytes as usize..])
+                .map_err(|error| error.kind())
+            {
+                Ok(taken) if taken > 0 => bytes += taken as u32,
+                Err(ErrorKind::Interrupted) => {}
+                Err(ErrorKind::WouldBlock) => break Socket::Blocked,
                 Ok(_) | Err(_) => break Socket::Gone,
             }
-            if written == run.len() {
+            if bytes as usize == run.len() {
                 break Socket::Ready;
             }
         };
-        Report {
-            id,
-            bytes: written as u32,
-            socket,
-        }
+        Report { id, bytes, socket }
     }
 
     fn control(&mut self, control: Control) {
         match control {
             Control::StartSource { topic, token } => {
-                self.jobs.insert(token, self.io.start(&topic, token, 0));
+                let job = self.io.start(&topic, token, 0);
+                self.jobs.insert(token, job);
             }
             Control::Poll {
                 topic,
                 token,
                 number,
             } => {
-                self.jobs
-                    .insert(token, self.io.start(&topic, token, number));
+                let job = self.io.start(&topic, token, number);
+                self.jobs.insert(token, job);
             }
             Control::StopSource { token, .. } => drop(self.jobs.remove(&token)),
             Control::Finish { id } => {
@@ -296,21 +257,22 @@ impl<I: Io, E: Engine> Reference<I, E> {
                     let _ = self.io.shutdown_write(&mut conn.socket);
                 }
             }
-            Control::Close { id, ending, .. } => match (self.conns.remove(&id), ending) {
-                (Some(conn), Ending::Cut) => self.io.reset(conn.socket),
-                // Bytes that are not read would make a reset of it.
-                (Some(mut conn), Ending::Orderly) => {
-                    while conn
-                        .socket
-                        .read(&mut [0; 1024])
-                        .is_ok_and(|bytes| bytes > 0)
-                    {}
+            Control::Close { id, ending, .. } => {
+                let Some(mut conn) = self.conns.remove(&id) else {
+                    return;
+                };
+                match ending {
+                    Ending::Cut => self.io.reset(conn.socket),
+                    // Bytes that are not read would make a reset of it.
+                    Ending::Orderly => {
+                        while conn.socket.read(&mut [0; 1024]).is_ok_and(|n| n > 0) {}
+                    }
                 }
-                (None, _) => {}
-            },
-            Control::Room { .. } => std::mem::take(&mut self.waiting)
-                .into_iter()
-                .for_each(|i| self.feed(i)),
+            }
+            Control::Room { .. } => {
+                let waiting = std::mem::take(&mut self.waiting);
+                waiting.into_iter().for_each(|input| self.feed(input));
+            }
             // Only for bodies that a framework pulls.
             Control::Wake { .. } => {}
         }
@@ -332,42 +294,5 @@ impl Sink for Batch {
 
     fn control(&mut self, control: Control) {
         self.controls.push(control);
-    }
-}
-
-impl Io for Script {
-    type Socket = crate::script::Socket;
-    type Job = Job;
-
-    fn now(&self) -> Time {
-        Script::now(self)
-    }
-
-    fn wait(&mut self, until: Option<Time>) -> io::Result<Vec<Ready>> {
-        Script::wait(self, until)
-    }
-
-    fn accept(&mut self) -> io::Result<Self::Socket> {
-        Script::accept(self)
-    }
-
-    fn register(&mut self, socket: &Self::Socket, token: u64) {
-        Script::register(self, socket, token);
-    }
-
-    fn shutdown_write(&mut self, socket: &mut Self::Socket) -> io::Result<()> {
-        socket.shutdown_write()
-    }
-
-    fn reset(&mut self, socket: Self::Socket) {
-        socket.reset();
-    }
-
-    fn take(&mut self) -> Option<Input<'static>> {
-        Script::take(self)
-    }
-
-    fn start(&mut self, topic: &Name, token: SourceToken, number: u64) -> Job {
-        Script::start(self, topic.as_str(), token, number)
     }
 }

@@ -42,7 +42,7 @@ pub enum Ready {
 
 /// How often one is told that a socket is ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Readiness {
+pub(crate) enum Readiness {
     /// Once, when it becomes so, as mio and `EPOLLET` do: read and accept until they would block.
     Edge,
     /// Again at every wait, as plain epoll, kqueue and poll do.

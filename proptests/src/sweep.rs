@@ -23,23 +23,72 @@ use crate::checked::{Checked, Duties, Violation};
 use crate::choice::{Choice, Prng};
 use crate::part::Part;
 use crate::reference::{Reference, Wrong, WrongEngine, WrongIo};
-use crate::script::{Fault, Over, Readiness, Script, World};
+use crate::script::{FEED, Fault, LOAD, Over, Readiness, Script, World};
 
 mod scenes;
 mod wire;
 
 use scenes::Scene;
 
-/// Runs a loop through everything, told once of each readiness, as mio does.
+/// Runs a loop through everything, told of each readiness once, as mio does.
 pub fn sweep(run: impl Fn(Script, Checked<SseState>)) -> Report {
-    sweep_with(Readiness::Edge, run)
+    Sweep::new().run(run)
 }
 
-/// Runs a loop through everything.
-pub fn sweep_with(readiness: Readiness, run: impl Fn(Script, Checked<SseState>)) -> Report {
-    let mut sweep = Sweep::new(readiness);
-    sweep.go(&run);
-    sweep.report
+/// What a loop is put through.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    readiness: Readiness,
+    polls: bool,
+    feeds: bool,
+}
+
+impl Default for Sweep {
+    fn default() -> Sweep {
+        Sweep::new()
+    }
+}
+
+impl Sweep {
+    /// Everything; readiness is told once.
+    pub fn new() -> Sweep {
+        Sweep {
+            readiness: Readiness::Edge,
+            polls: true,
+            feeds: true,
+        }
+    }
+
+    /// Readiness is told again at every wait, as plain epoll does.
+    pub fn level(self) -> Sweep {
+        Sweep {
+            readiness: Readiness::Level,
+            ..self
+        }
+    }
+
+    /// No topic is polled: for a loop that does not execute `Poll`.
+    pub fn without_polls(self) -> Sweep {
+        Sweep {
+            polls: false,
+            ..self
+        }
+    }
+
+    /// No topic is fed by a source: for a loop that does not execute `StartSource`.
+    pub fn without_feeds(self) -> Sweep {
+        Sweep {
+            feeds: false,
+            ..self
+        }
+    }
+
+    /// Runs a loop through it.
+    pub fn run(self, run: impl Fn(Script, Checked<SseState>)) -> Report {
+        let mut sweeping = Sweeping::new(self);
+        sweeping.go(&run);
+        sweeping.report
+    }
 }
 
 /// What a sweep did.
@@ -136,7 +185,7 @@ pub fn part(seed: u64, until: Instant) -> Part {
             ));
         }
     }
-    let mut sweeps = [Readiness::Edge, Readiness::Level].map(Sweep::new);
+    let mut sweeps = [Sweep::new(), Sweep::new().level()].map(Sweeping::new);
     for sweep in &mut sweeps {
         sweep.until = Some(until);
         sweep.go(&reference);
@@ -187,7 +236,7 @@ pub fn found(wrong: Wrong) -> Vec<&'static str> {
             Reference::new(WrongIo::new(script, wrong), WrongEngine::new(state, wrong));
         driver.run();
     };
-    let mut sweep = Sweep::new(Readiness::Edge);
+    let mut sweep = Sweeping::new(Sweep::new());
     sweep.stop_at = Some(wrong.rule());
     sweep.go(&run);
     sweep.report.broken.into_keys().collect()
@@ -197,7 +246,7 @@ pub fn found(wrong: Wrong) -> Vec<&'static str> {
 type Loop<'a> = &'a dyn Fn(Script, Checked<SseState>);
 
 /// A sweep on its way.
-struct Sweep {
+struct Sweeping {
     readiness: Readiness,
     /// Enough is known when this rule was broken.
     stop_at: Option<&'static str>,
@@ -218,13 +267,17 @@ struct Ran {
     story: Vec<String>,
 }
 
-impl Sweep {
-    fn new(readiness: Readiness) -> Sweep {
-        Sweep {
-            readiness,
+impl Sweeping {
+    fn new(sweep: Sweep) -> Sweeping {
+        let mut scenes = scenes::all();
+        scenes.retain(|scene| {
+            (sweep.polls || !scene.asks_for(LOAD)) && (sweep.feeds || !scene.asks_for(FEED))
+        });
+        Sweeping {
+            readiness: sweep.readiness,
             stop_at: None,
             until: None,
-            scenes: scenes::all(),
+            scenes,
             fits: Vec::new(),
             report: Report::default(),
         }
@@ -294,12 +347,13 @@ impl Sweep {
                 // Once more, to write down what happens.
                 let scene = &self.scenes[scene];
                 let again = self.run(run, scene, faults, true);
-                let from = again.story.len().saturating_sub(STORY);
+                let seen = again.story.iter().position(|line| line.contains("!! "));
+                let to = seen.map_or(again.story.len(), |line| line + 1);
                 self.report.failures.push(Failure {
                     scene: scene.name,
                     faults: faults.to_vec(),
                     violation,
-                    story: again.story[from..].to_vec(),
+                    story: again.story[to.saturating_sub(STORY)..to].to_vec(),
                 });
             }
         }

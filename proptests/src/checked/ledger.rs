@@ -64,8 +64,9 @@ pub(super) struct Conn {
     late_report: bool,
     /// The socket has room again, and the machine does not know.
     pub(super) has_room: bool,
-    /// Bytes of its head were read since the last `HeadHeld`.
-    pub(super) unheld: bool,
+    /// Bytes that were read, and what the last `HeadHeld` said of them.
+    pub(super) read: u64,
+    pub(super) held: u64,
 }
 
 /// A run that was lent, and what the socket did with it.
@@ -110,7 +111,7 @@ pub(crate) struct Fed {
 enum What {
     Accept,
     Decide,
-    HeadHeld,
+    HeadHeld(u32),
     Writable,
     Reports(Vec<Report>),
     /// What a script may have handed over; whether it did.
@@ -180,7 +181,7 @@ impl Ledger {
         let what = match input {
             Input::Accept => What::Accept,
             Input::Answer { .. } | Input::Subscribe(_) | Input::Close { .. } => What::Decide,
-            Input::HeadHeld { .. } => What::HeadHeld,
+            Input::HeadHeld { bytes, .. } => What::HeadHeld(*bytes),
             Input::Writable { .. } => What::Writable,
             Input::Report(reports) => {
                 let reports = reports.to_vec();
@@ -240,7 +241,7 @@ impl Ledger {
                 Err(Error::Phase) => {}
                 Err(_) => conn.owes = live && !conn.decided,
             },
-            (What::HeadHeld, Some(conn)) => conn.unheld = false,
+            (What::HeadHeld(bytes), Some(conn)) => conn.held = bytes.into(),
             (What::Writable, Some(conn)) => conn.has_room = false,
             (What::Reports(reports), _) => {
                 for report in reports {

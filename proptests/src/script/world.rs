@@ -32,6 +32,16 @@ enum Due {
     Decide(usize),
 }
 
+impl core::fmt::Display for Due {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Due::Accept(client) => write!(f, "client {client} waits to be accepted"),
+            Due::Take(_) => f.write_str("an input of another thread waits to be taken"),
+            Due::Decide(client) => write!(f, "the whole request of client {client} waits"),
+        }
+    }
+}
+
 /// Everything behind the handles.
 pub(crate) struct World {
     pub(crate) clock: Time,
@@ -440,7 +450,7 @@ impl World {
         for (what, rule) in due {
             let since = before.get(&what).copied().unwrap_or(self.clock);
             if self.clock.since(since) > NEGLECT {
-                self.broken(rule, format!("due for more than 2 s: {what:?}"));
+                self.broken(rule, format!("for more than 2 s {what}"));
             }
             self.due.insert(what, since);
         }

@@ -117,7 +117,7 @@ pub(super) fn all() -> Vec<Scene> {
             .shutdown(8_000),
         Scene::new("the end, with clients of every kind")
             .client(10, FAST, NEWS)
-            .client(10, RUDE, LOAD)
+            .client(10, RUDE, WAIT)
             .client(10, slow(200), NEWS)
             .publish(100, NEWS, 5)
             .at(500, Act::Connect(FAST))
@@ -153,6 +153,12 @@ impl Scene {
             config: Config::new(Epoch(7)),
             acts: Vec::new(),
         }
+    }
+
+    /// A client asks for this topic in it.
+    pub(super) fn asks_for(&self, topic: &str) -> bool {
+        let asks = |act: &Act| matches!(act, Act::Send(_, text) if text.contains(topic));
+        self.acts.iter().any(|(_, act)| asks(act))
     }
 
     fn bounds(mut self, change: impl FnOnce(&mut Config)) -> Scene {
