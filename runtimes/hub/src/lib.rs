@@ -10,6 +10,8 @@
 //! runs whatever a user has written. Nothing of that is ever done under the lock.
 
 mod app;
+#[cfg(feature = "async-io")]
+pub mod async_io;
 mod authorize;
 mod builder;
 mod conn;

@@ -1,0 +1,44 @@
+//! Black-box checks of a server built on `sse-state`: over TCP, and by the counters that it shows at `/stats`.
+//!
+//! They are written once and run for every runtime. A test binary without the standard harness is server and
+//! checks at once: [`main`] runs the checks, each against a server process of its own, which is the same binary
+//! again.
+//!
+//! ```no_run
+//! use sse_state_conformance::Settings;
+//!
+//! fn serve(settings: &Settings) {
+//!     // Build the hub with `settings.builder()`, the routes with `settings.app(&hub)`; listen on a free port of
+//!     // 127.0.0.1, tell it with `settings.listening(addr)`, and serve until `settings.asked_to_stop()`.
+//! #   let _ = settings;
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     sse_state_conformance::main(serve)
+//! }
+//! ```
+
+mod checks;
+mod client;
+mod process;
+mod settings;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+pub use settings::{AskedToStop, Settings};
+
+/// Serves if this process was started to serve, else runs the checks: a test binary with `harness = false`.
+pub fn main(serve: fn(&Settings)) -> ExitCode {
+    if let Some(settings) = Settings::of_this_process() {
+        serve(&settings);
+        return ExitCode::SUCCESS;
+    }
+    let arguments = Arguments::from_args();
+    let trials = checks::ALL
+        .iter()
+        .map(|(name, check)| Trial::test(*name, move || check().map_err(Failed::from)))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

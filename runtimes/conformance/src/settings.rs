@@ -1,0 +1,148 @@
+//! What a server under check is built with, and how it is told to stop.
+
+use std::env;
+use std::future::Future;
+use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use sse_state_hub::{
+    Answer, App, Event, Grant, Hub, HubBuilder, Polling, Refuse, Route, Runtime, Slow, Source,
+};
+
+/// Settings of one server, handed to its process in its environment.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    text: String,
+}
+
+impl Settings {
+    /// Those of this process, if it was started to serve.
+    pub(crate) fn of_this_process() -> Option<Settings> {
+        let text = env::var(VARIABLE).ok()?;
+        Some(Settings { text })
+    }
+
+    /// A hub with these settings.
+    ///
+    /// # Panics
+    /// If a setting is not known.
+    pub fn builder<R: Runtime>(&self) -> HubBuilder<R> {
+        let mut builder = Hub::builder()
+            .write_timeout(Duration::from_secs(20))
+            .grace(Duration::from_secs(2));
+        for setting in self.text.split_whitespace() {
+            let (name, value) = setting.split_once('=').expect("name=value");
+            let number: u32 = value.parse().expect("a number");
+            let millis = Duration::from_millis(u64::from(number));
+            builder = match name {
+                "heartbeat" => builder.heartbeat(millis),
+                "write_timeout" => builder.write_timeout(millis),
+                "head_timeout" => builder.head_timeout(millis),
+                "grace" => builder.grace(millis),
+                "topics_by_request" => builder.topics_by_request(number),
+                "subscribers" => builder.subscribers(number),
+                "openings" => builder.openings(number),
+                _ => panic!("no setting is called {name}"),
+            };
+        }
+        builder
+    }
+
+    /// The service that the checks know.
+    pub fn app<R: Runtime>(&self, hub: &Hub<R>) -> App {
+        let stats = hub.clone();
+        let ticks = Polling::value(Duration::from_millis(20), || async { 1 });
+        let three = Source::new(|_, publisher| async move {
+            for number in 1..=3 {
+                let text = number.to_string();
+                let _ = publisher.publish_wait(Event::new(&text)).await;
+            }
+        });
+        App::new(hub)
+            .get(
+                "/news",
+                Route::topic("news")
+                    .history(64)
+                    .retention(Duration::from_secs(600)),
+            )
+            .post("/news", Route::publish("news").open_to_anyone())
+            .get(
+                "/tight",
+                Route::topic("tight").log(8).slow(Slow::Skip).notice(true),
+            )
+            .post("/tight", Route::publish("tight").open_to_anyone())
+            .get("/close", Route::topic("close").log(4).slow(Slow::Close))
+            .post("/close", Route::publish("close").open_to_anyone())
+            .get("/poll", Route::topic("poll").source(ticks).dedupe(false))
+            .get(
+                "/three",
+                Route::topic("three").source(three).end_when_finished(),
+            )
+            .get(
+                "/members",
+                Route::topic("members").authorize(|asked| async move {
+                    match asked.bearer() {
+                        Some("sesame") => Ok(Grant::new()),
+                        _ => Err(Refuse::new(401).challenge("Bearer")),
+                    }
+                }),
+            )
+            .get("/any/{*rest}", Route::from_url())
+            .get(
+                "/stats",
+                Route::respond(move |_| {
+                    Answer::fixed("application/json", stats.stats().to_json())
+                        .expect("a content type without control characters")
+                }),
+            )
+    }
+
+    /// Tells where the server listens.
+    pub fn listening(&self, addr: SocketAddr) {
+        println!("{addr}");
+        let _ = std::io::stdout().flush();
+    }
+
+    /// Ready once the server is to shut down: its standard input has ended.
+    pub fn asked_to_stop(&self) -> AskedToStop {
+        let shared = Arc::new(Mutex::new((false, None::<Waker>)));
+        let told = Arc::clone(&shared);
+        thread::spawn(move || {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            let waker = {
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.0 = true;
+                told.1.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        AskedToStop(shared)
+    }
+}
+
+/// See [`Settings::asked_to_stop`].
+#[derive(Debug)]
+pub struct AskedToStop(Arc<Mutex<(bool, Option<Waker>)>>);
+
+impl Future for AskedToStop {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.0 {
+            return Poll::Ready(());
+        }
+        shared.1 = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// The variable that makes a process a server.
+pub(crate) const VARIABLE: &str = "SSE_STATE_CONFORMANCE";
