@@ -64,7 +64,8 @@ impl Parser {
     /// Takes in bytes, and gives the blocks that are complete now.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Block> {
         self.rest.extend_from_slice(bytes);
-        if !self.begun && self.rest.len() >= BOM.len() {
+        // As long as it can become a byte order mark, nothing is known.
+        if !self.begun && (self.rest.len() >= BOM.len() || !BOM.starts_with(&self.rest)) {
             self.begun = true;
             if self.rest.starts_with(BOM) {
                 self.rest.drain(..BOM.len());
@@ -198,6 +199,29 @@ mod tests {
         assert_eq!(blocks[4].data.as_deref(), Some(""));
         assert_eq!(whole.last_id(), Some("7"));
         assert_eq!(whole.unfinished(), b"data: cut");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_only_the_first_three_bytes() {
+        for pieces in [
+            vec!["\n", "\u{feff}data: a\n\n"],
+            vec!["\n\u{feff}data: a\n\n"],
+        ] {
+            let mut parser = Parser::new();
+            let blocks = pieces
+                .iter()
+                .flat_map(|piece| parser.push(piece.as_bytes()));
+            assert!(!blocks.collect::<Vec<_>>().iter().any(Block::is_event));
+        }
+        let mut parser = Parser::new();
+        let bytes = "\u{feff}data: a\n\n".bytes();
+        assert_eq!(
+            bytes
+                .flat_map(|byte| parser.push(&[byte]))
+                .filter(Block::is_event)
+                .count(),
+            1
+        );
     }
 
     #[test]
