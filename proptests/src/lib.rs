@@ -19,4 +19,5 @@ pub mod suite;
 pub mod sweep;
 pub mod trace;
 pub mod wire;
+pub mod wire_rules;
 pub mod world;
