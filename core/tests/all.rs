@@ -26,6 +26,8 @@ mod b_digest;
 mod b_ends;
 #[path = "extremes.rs"]
 mod b_extremes;
+#[path = "journal.rs"]
+mod b_journal;
 #[path = "life.rs"]
 mod b_life;
 #[path = "slow.rs"]
