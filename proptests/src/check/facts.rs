@@ -225,7 +225,8 @@ pub struct Conn {
     pub progressed: bool,
     /// The last thing that it got was a heartbeat.
     pub beaten: bool,
-    /// How often keys had been closed when its decision began.
+    /// How often keys had been closed when its decision began: with the subscribe itself, if nothing was
+    /// said before it.
     pub asked: u64,
     /// Bytes of the head that are still to come.
     pub head_left: usize,
@@ -465,7 +466,7 @@ impl Conn {
             accepted: 0,
             progressed: false,
             beaten: false,
-            asked: 0,
+            asked: u64::MAX,
             head_left: 0,
             rest: Vec::new(),
             parser: Parser::new(),
