@@ -38,6 +38,13 @@ pub fn rule(id: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.id == id)
 }
 
+/// The rule that a panic of `check_invariants` names, wherever an assertion puts its message; else that
+/// nothing panics.
+pub fn panicked(text: &str) -> &'static str {
+    let named = text.split(": ").find_map(rule);
+    named.map_or("X1a", |rule| rule.id)
+}
+
 macro_rules! rules {
     ($($id:literal $how:ident $says:literal)*) => {
         /// All rules of the machine.

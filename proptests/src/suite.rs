@@ -93,9 +93,8 @@ pub fn suite<F: Factory>(factory: &F, budget: Budget) -> Report {
 pub fn findings<E: Engine>(world: &World<E>) -> Vec<Finding> {
     let mut findings = check(&world.setup, &world.trace);
     if let Some(text) = &world.panicked {
-        let id = text.split(':').next().unwrap_or_default();
         findings.push(Finding {
-            rule: rules::rule(id).map_or("X1a", |rule| rule.id),
+            rule: rules::panicked(text),
             step: world.trace.len().saturating_sub(1),
             text: format!("it panicked: {text}"),
         });
