@@ -8,6 +8,7 @@ pub mod checked;
 pub mod choice;
 pub mod compare;
 pub mod faulty;
+pub mod journal;
 pub mod model;
 pub mod part;
 pub mod reference;

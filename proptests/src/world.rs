@@ -388,7 +388,7 @@ fn unless_it_panics<T>(act: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// Everything that a rule may ask an engine.
-fn look<E: Engine>(engine: &E, setup: &Setup) -> Views {
+pub(crate) fn look<E: Engine>(engine: &E, setup: &Setup) -> Views {
     Views {
         now: engine.now(),
         timeout: engine.poll_timeout(),
