@@ -1,0 +1,168 @@
+//! Runs every part of the verification for a given time and prints its figures, one a line.
+//!
+//! `cargo run --release -p sse-state-proptests --bin verify -- --seconds 60`
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use sse_state_proptests::journal::kept;
+use sse_state_proptests::journal::{Journal, shrink};
+use sse_state_proptests::model::Model;
+use sse_state_proptests::part::Part;
+use sse_state_proptests::suite::{Budget, Real, suite};
+use sse_state_proptests::{sweep, wire_rules};
+
+const HELP: &str = "\
+verify: proves the lifecycle of sse-state without IO, for as long as you like.
+
+    verify [--seconds N | --hours N] [--seed S]
+        Replays the journals that are kept, then runs every part of the verification, and prints one
+        line per figure. The exit code is 1 if anything is wrong. N may be a fraction; 60 seconds if
+        nothing is said. The seed (0) moves every random search.
+    verify --journal FILE
+        Replays a journal, says which rule it breaks, and prints the smallest one that still does;
+        at most a minute.
+    verify --help
+";
+
+/// A part of the verification: with this seed, until then.
+type Proves = fn(u64, Instant) -> Part;
+
+/// What is run, in order, with its share of the time.
+const PARTS: &[(u32, Proves)] = &[
+    (0, kept::part),
+    (3, rules),
+    (1, wire_rules::part),
+    (1, sweep::part),
+];
+
+fn main() -> ExitCode {
+    match Task::parse(env::args().skip(1)) {
+        Ok(Task::Help) => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        Ok(Task::Everything { time, seed }) => everything(time, seed),
+        Ok(Task::Journal(file)) => match explain(&file) {
+            Ok(code) => code,
+            Err(error) => {
+                eprintln!("verify: {file}: {error}");
+                ExitCode::from(2)
+            }
+        },
+        Err(error) => {
+            eprintln!("verify: {error}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What is asked for.
+enum Task {
+    Help,
+    Everything { time: Duration, seed: u64 },
+    Journal(String),
+}
+
+impl Task {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Task, String> {
+        let (mut time, mut seed) = (Duration::from_secs(60), 0);
+        while let Some(word) = words.next() {
+            if word == "--help" {
+                return Ok(Task::Help);
+            }
+            let value = words
+                .next()
+                .ok_or_else(|| format!("`{word}` needs a value"))?;
+            let number = || value.parse::<f64>().ok().filter(|n| (0.0..1e9).contains(n));
+            let no_number = || format!("`{word} {value}`: not a number");
+            match word.as_str() {
+                "--seconds" => time = Duration::from_secs_f64(number().ok_or_else(no_number)?),
+                "--hours" => {
+                    time = Duration::from_secs_f64(3600.0 * number().ok_or_else(no_number)?);
+                }
+                "--seed" => seed = value.parse().map_err(|_| no_number())?,
+                "--journal" => return Ok(Task::Journal(value)),
+                _ => return Err(format!("`{word}` is not an option")),
+            }
+        }
+        Ok(Task::Everything { time, seed })
+    }
+}
+
+/// Every part, each with its share of the time that is left.
+fn everything(time: Duration, seed: u64) -> ExitCode {
+    let start = Instant::now();
+    let mut failures = 0;
+    for (place, (share, part)) in PARTS.iter().enumerate() {
+        let shares: u32 = PARTS[place..].iter().map(|(share, _)| share).sum();
+        let left = (start + time).saturating_duration_since(Instant::now());
+        let until = Instant::now() + left * *share / shares.max(1);
+        let begun = Instant::now();
+        let mut part = part(seed, until);
+        part.figure("seconds", format!("{:.1}", begun.elapsed().as_secs_f64()));
+        print!("{part}");
+        failures += part.failures.len();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "verify: {} parts in {seconds:.0} s, seed {seed}: {}",
+        PARTS.len(),
+        match failures {
+            0 => "all hold".to_owned(),
+            failures => format!("{failures} FAILED"),
+        }
+    );
+    ExitCode::from(u8::from(failures > 0))
+}
+
+/// Scenarios on the machine and on the naive model, under every rule.
+fn rules(seed: u64, until: Instant) -> Part {
+    const SLICE: u64 = 50;
+    let mut part = Part::new("rules");
+    let (mut scenarios, mut steps) = (0, 0);
+    let mut first_seed = seed.wrapping_mul(1 << 32);
+    loop {
+        let budget = Budget {
+            first_seed,
+            scenarios: SLICE,
+            length: 60,
+        };
+        for report in [suite(&Real, budget), suite(&Model::new, budget)] {
+            scenarios += report.scenarios;
+            steps += report.steps;
+            for failure in report.failures {
+                let kept = kept::keep(&Real, &failure.scenario, failure.finding.rule);
+                part.fail(format!("{failure}\nkept as {kept:?}"));
+            }
+        }
+        if Instant::now() >= until || !part.failures.is_empty() {
+            break;
+        }
+        first_seed += SLICE;
+    }
+    part.figure("scenarios", scenarios);
+    part.figure("steps", steps);
+    part
+}
+
+/// Which rules a journal breaks on the machine, and how little it takes.
+fn explain(file: &str) -> Result<ExitCode, String> {
+    let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let journal = Journal::parse(&text).map_err(|error| error.to_string())?;
+    let broken = shrink::breaks(&Real, &journal);
+    let Some(first) = broken.first() else {
+        println!("{} calls, and every rule holds", journal.calls.len());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let until = Instant::now() + Duration::from_secs(50);
+    let smaller = shrink::for_rule(&Real, &journal, &first.rule, until);
+    println!("{} calls break {first}", journal.calls.len());
+    let still = shrink::breaks(&Real, &smaller);
+    if let Some(told) = still.iter().find(|broken| broken.rule == first.rule) {
+        println!("{} of them are enough: {told}\n", smaller.calls.len());
+    }
+    print!("{smaller}");
+    Ok(ExitCode::FAILURE)
+}
