@@ -15,6 +15,7 @@ use crate::builder::HubBuilder;
 use crate::publish::{PublishError, PublishWait, To, publish, publish_json};
 use crate::runtime::Runtime;
 use crate::shared::{End, Shared};
+use crate::signal::Listener;
 use crate::stats::HubStats;
 
 /// A hub: topics, their streams, and what feeds them. Cheap to clone; the clones are one hub.
@@ -153,7 +154,7 @@ impl<R> Hub<R> {
 
     /// Done when the hub has ended, whoever ends it.
     pub fn ended(&self) -> Ended {
-        Ended(Arc::clone(self.shared()))
+        Ended::new(self.shared())
     }
 
     pub(crate) fn guard(&self) -> &Arc<Guard> {
@@ -191,18 +192,37 @@ pub struct JournalDigests {
 
 /// The end of a hub, to be awaited. It does not keep the hub alive.
 #[must_use = "futures do nothing unless they are awaited"]
-pub struct Ended(pub(crate) Arc<Shared>);
+pub struct Ended {
+    shared: Arc<Shared>,
+    listener: Listener,
+}
+
+impl Ended {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Ended {
+        Ended {
+            shared: Arc::clone(shared),
+            listener: Listener::default(),
+        }
+    }
+}
 
 impl Future for Ended {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.end.listen(cx);
-        if self.0.lock().end == End::All {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.shared.end.listen(&mut this.listener, cx);
+        if this.shared.lock().end == End::All {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.shared.end.forget(&mut self.listener);
     }
 }
 

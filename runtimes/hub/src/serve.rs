@@ -16,7 +16,7 @@ use crate::conn::{Conn, Opening, Phase};
 use crate::hub::{Ended, Guard};
 use crate::runtime::{Accepted, Listener, Stream, Timer};
 use crate::shared::Shared;
-use crate::signal::ConnWaker;
+use crate::signal::{self, ConnWaker};
 use crate::site::Site;
 use crate::table::Entry;
 use crate::task::{Cancel, guarded};
@@ -98,11 +98,12 @@ impl<L: Listener> Serving<L> {
             timer: shared.runtime.timer(),
             paused: None,
             evicting: 0,
+            at_the_end: signal::Listener::default(),
         };
         let (cancel, task) = guarded(acceptor, |_| ());
         shared.runtime.spawn(Box::pin(task));
         Ok(Begun {
-            ended: Ended(Arc::clone(shared)),
+            ended: Ended::new(shared),
             guard,
             _acceptor: cancel,
         })
@@ -173,6 +174,8 @@ struct Acceptor<L> {
     paused: Option<sse_state::Time>,
     /// Connections that may be accepted before the next pause though each evicts another.
     evicting: u32,
+    /// Woken when a shutdown begins.
+    at_the_end: signal::Listener,
 }
 
 impl<L: Listener> Future for Acceptor<L> {
@@ -181,7 +184,7 @@ impl<L: Listener> Future for Acceptor<L> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         for _ in 0..ACCEPTS {
-            this.shared.end.listen(cx);
+            this.shared.end.listen(&mut this.at_the_end, cx);
             let openings = {
                 let inner = this.shared.lock();
                 if inner.closing {
@@ -210,6 +213,12 @@ impl<L: Listener> Future for Acceptor<L> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl<L> Drop for Acceptor<L> {
+    fn drop(&mut self) {
+        self.shared.end.forget(&mut self.at_the_end);
     }
 }
 

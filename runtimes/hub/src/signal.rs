@@ -1,5 +1,6 @@
 //! Who waits for work, and how it is woken.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
@@ -171,21 +172,49 @@ impl Wake for ConnWaker {
 
 /// Wakes whoever waits for a condition: look, [`listen`](Bell::listen), look again.
 #[derive(Debug, Default)]
-pub(crate) struct Bell(Mutex<Vec<Waker>>);
+pub(crate) struct Bell(Mutex<Listeners>);
+
+#[derive(Debug, Default)]
+struct Listeners {
+    wakers: BTreeMap<u64, Waker>,
+    next: u64,
+}
+
+/// Somebody who listens to a bell. Whoever may go before it rings tells it by [`Bell::forget`], else the
+/// waker stays, and with it a task that is done.
+#[derive(Debug, Default)]
+pub(crate) struct Listener(Option<u64>);
 
 impl Bell {
     /// Wakes the caller at the next ring.
-    pub(crate) fn listen(&self, cx: &Context<'_>) {
-        let mut wakers = lock(&self.0);
-        if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            wakers.push(cx.waker().clone());
+    pub(crate) fn listen(&self, listener: &mut Listener, cx: &Context<'_>) {
+        let mut listeners = lock(&self.0);
+        let number = listener
+            .0
+            .filter(|number| listeners.wakers.contains_key(number));
+        let number = number.unwrap_or_else(|| {
+            listeners.next += 1;
+            listeners.next
+        });
+        listener.0 = Some(number);
+        let before = listeners.wakers.insert(number, cx.waker().clone());
+        drop(listeners);
+        // Outside of the lock: a waker may be the last that holds its task.
+        drop(before);
+    }
+
+    /// It listens no longer.
+    pub(crate) fn forget(&self, listener: &mut Listener) {
+        if let Some(number) = listener.0.take() {
+            let before = lock(&self.0).wakers.remove(&number);
+            drop(before);
         }
     }
 
     /// Wakes all that listen.
     pub(crate) fn ring(&self) {
-        let wakers = std::mem::take(&mut *lock(&self.0));
-        for waker in wakers {
+        let wakers = std::mem::take(&mut lock(&self.0).wakers);
+        for waker in wakers.into_values() {
             waker.wake();
         }
     }

@@ -14,6 +14,7 @@ use sse_state::{Name, SourceToken, StopReason};
 use crate::feed::{Feed, Running};
 use crate::hooks::{StreamEnd, StreamInfo};
 use crate::shared::{End, Shared};
+use crate::signal::Listener;
 use crate::task;
 
 /// One thing to do.
@@ -39,6 +40,8 @@ pub(crate) enum Event {
 pub(crate) struct Supervisor {
     shared: Arc<Shared>,
     running: BTreeMap<SourceToken, Running>,
+    /// Woken when there is something to do. It lives as long as the hub.
+    listener: Listener,
 }
 
 impl Supervisor {
@@ -46,6 +49,7 @@ impl Supervisor {
         Supervisor {
             shared,
             running: BTreeMap::new(),
+            listener: Listener::default(),
         }
     }
 
@@ -94,7 +98,7 @@ impl Future for Supervisor {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         for _ in 0..ROUNDS {
-            this.shared.supervisor.listen(cx);
+            this.shared.supervisor.listen(&mut this.listener, cx);
             let (events, functions) = {
                 let mut inner = this.shared.lock();
                 let events = std::mem::take(&mut inner.events);

@@ -9,18 +9,25 @@ use sse_state::Input;
 
 use crate::runtime::Timer;
 use crate::shared::{End, Shared};
+use crate::signal::Listener;
 
 /// Tells the machine when its least deadline has come. Set anew only when that has moved forward; one that
 /// has moved back is found when it fires.
 pub(crate) struct TimerTask {
     shared: Arc<Shared>,
     timer: Box<dyn Timer>,
+    /// Woken when the deadline has moved forward. It lives as long as the hub.
+    listener: Listener,
 }
 
 impl TimerTask {
     pub(crate) fn new(shared: Arc<Shared>) -> TimerTask {
         let timer = shared.runtime.timer();
-        TimerTask { shared, timer }
+        TimerTask {
+            shared,
+            timer,
+            listener: Listener::default(),
+        }
     }
 }
 
@@ -30,7 +37,7 @@ impl Future for TimerTask {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         loop {
-            this.shared.timer.listen(cx);
+            this.shared.timer.listen(&mut this.listener, cx);
             let deadline = {
                 let inner = this.shared.lock();
                 if inner.end != End::NotYet {
