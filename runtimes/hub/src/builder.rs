@@ -222,6 +222,7 @@ impl<R: Runtime> HubBuilder<R> {
             name_bytes: config.name_bytes as usize,
             // The machine's own reason comes first (WIRE §8).
             user_timeout: config.write_timeout + KERNEL_AFTER,
+            polls: config.polls as usize,
             workers,
         };
         let state = SseState::new(config).map_err(BuildError::Config)?;

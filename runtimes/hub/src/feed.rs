@@ -1,9 +1,9 @@
 //! What feeds a topic, with the types of the user's functions erased.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sse_state::{
     Error, Frame, Input, Name, Next, PollOutcome, SourceEnd, SourceKind, SourceToken, StopReason,
@@ -11,6 +11,7 @@ use sse_state::{
 
 use crate::publish::Publisher;
 use crate::shared::Shared;
+use crate::signal::lock;
 use crate::task::{self, Cancel, guarded};
 
 /// What feeds a topic, and who is told when it was stopped.
@@ -45,8 +46,52 @@ pub(crate) struct Running {
     feed: Arc<Feed>,
     /// What is dropped at the stop: the source, or the poll in flight.
     work: Option<Cancel>,
-    /// A blocking poll cannot be dropped; no second one is started beside it.
-    is_blocking: Arc<AtomicBool>,
+    blocking: Arc<Blocking>,
+}
+
+/// The blocking polls that run. They cannot be dropped, so they may outlive their timeout and their source;
+/// no second one of a topic is started beside them, and not more in all than there may be polls.
+#[derive(Debug)]
+pub(crate) struct Blocking {
+    topics: Mutex<BTreeSet<Name>>,
+    most: usize,
+}
+
+/// One of them.
+struct Blocks {
+    blocking: Arc<Blocking>,
+    topic: Name,
+}
+
+impl Blocking {
+    pub(crate) fn new(most: usize) -> Blocking {
+        Blocking {
+            topics: Mutex::default(),
+            most,
+        }
+    }
+
+    /// Begins one, unless another has to end first, of which it tells.
+    fn begin(self: &Arc<Blocking>, topic: &Name) -> Result<Blocks, &'static str> {
+        let mut topics = lock(&self.topics);
+        if topics.contains(topic) {
+            return Err("the poll before is not finished");
+        }
+        if topics.len() >= self.most {
+            return Err("too many polls are not finished");
+        }
+        topics.insert(topic.clone());
+        Ok(Blocks {
+            blocking: Arc::clone(self),
+            topic: topic.clone(),
+        })
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        lock(&self.blocking.topics).remove(&self.topic);
+    }
 }
 
 impl Running {
@@ -55,13 +100,14 @@ impl Running {
         topic: Name,
         token: SourceToken,
         feed: Arc<Feed>,
+        blocking: &Arc<Blocking>,
     ) -> Running {
         crate::trace::source(topic.as_str(), "started");
         let mut running = Running {
             topic,
             feed,
             work: None,
-            is_blocking: Arc::default(),
+            blocking: Arc::clone(blocking),
         };
         if let Work::Source(factory) = &running.feed.work {
             let topic = running.topic.clone();
@@ -111,19 +157,17 @@ impl Running {
                 }
                 Err(panicked) => tell(Err(panicked)),
             },
-            Work::PollBlocking(_) if self.is_blocking.swap(true, Ordering::AcqRel) => {
-                let outcome = failed(&self.feed, "the poll before is not finished");
-                tell(Ok((outcome, Next::GoOn)));
-            }
-            Work::PollBlocking(poll) => {
-                let (poll, topic) = (Arc::clone(poll), self.topic.clone());
-                let is_blocking = Arc::clone(&self.is_blocking);
-                shared.runtime.spawn_blocking(Box::new(move || {
-                    let polled = task::call(|| poll(&topic));
-                    is_blocking.store(false, Ordering::Release);
-                    tell(polled);
-                }));
-            }
+            Work::PollBlocking(poll) => match self.blocking.begin(&self.topic) {
+                Ok(blocks) => {
+                    let poll = Arc::clone(poll);
+                    shared.runtime.spawn_blocking(Box::new(move || {
+                        let polled = task::call(|| poll(&blocks.topic));
+                        drop(blocks);
+                        tell(polled);
+                    }));
+                }
+                Err(why) => tell(Ok((failed(&self.feed, why), Next::GoOn))),
+            },
             Work::Source(_) => {}
         }
     }

@@ -87,7 +87,8 @@ impl<T: Serialize + Send + 'static> Polling<T> {
     }
 
     /// Polls a function that blocks, on a thread where it may. What it does past its timeout or after the
-    /// stop is ignored, but it cannot be dropped: while it runs, further polls fail.
+    /// stop is ignored, but it cannot be dropped: while it runs, further polls of the topic fail, those of its
+    /// next life too; and no more run than there may be polls ([`Config::polls`](sse_state::Config::polls)).
     pub fn every_blocking<F, E>(interval: Duration, poll: F) -> Polling<T>
     where
         F: Fn() -> Result<T, E> + Send + Sync + 'static,

@@ -88,6 +88,7 @@ pub(crate) struct Settings {
     pub(crate) head_fields: usize,
     pub(crate) name_bytes: usize,
     pub(crate) user_timeout: Duration,
+    pub(crate) polls: usize,
     pub(crate) workers: usize,
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use sse_state::{Name, SourceToken, StopReason};
 
-use crate::feed::{Feed, Running};
+use crate::feed::{Blocking, Feed, Running};
 use crate::hooks::{StreamEnd, StreamInfo};
 use crate::shared::{End, Shared};
 use crate::signal::Listener;
@@ -40,14 +40,17 @@ pub(crate) enum Event {
 pub(crate) struct Supervisor {
     shared: Arc<Shared>,
     running: BTreeMap<SourceToken, Running>,
+    blocking: Arc<Blocking>,
     /// Woken when there is something to do. It lives as long as the hub.
     listener: Listener,
 }
 
 impl Supervisor {
     pub(crate) fn new(shared: Arc<Shared>) -> Supervisor {
+        let blocking = Arc::new(Blocking::new(shared.settings.polls));
         Supervisor {
             shared,
+            blocking,
             running: BTreeMap::new(),
             listener: Listener::default(),
         }
@@ -63,7 +66,7 @@ impl Supervisor {
             } => {
                 // A topic with a source has come with one.
                 if let Some(feed) = source {
-                    let running = Running::start(shared, topic, token, feed);
+                    let running = Running::start(shared, topic, token, feed, &self.blocking);
                     self.running.insert(token, running);
                 }
             }

@@ -3,11 +3,14 @@
 mod support;
 
 use std::future::Future as _;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use support::{hub, settle};
+use sse_state_hub::{App, PollError, Polling, Route};
+use support::{Server, builder, eventually, hub, settle};
 
 /// A waker of which it is counted how many hold it.
 struct Nothing;
@@ -35,4 +38,73 @@ async fn whoever_waited_for_the_end_and_went_leaves_nothing_behind() {
     settle().await;
     hub.shutdown(Duration::ZERO).await;
     ended.await.expect("it was told");
+}
+
+#[tokio::test]
+async fn a_blocking_poll_that_hangs_gets_no_second_beside_it_in_the_next_life_of_its_topic() {
+    let hub = builder()
+        .poll_timeout(Duration::from_millis(20))
+        .build()
+        .expect("a hub");
+    let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (door, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (now, peak) = (Arc::clone(&running), Arc::clone(&most));
+    let polling = Polling::every_blocking(
+        Duration::from_millis(10),
+        move || -> Result<u32, PollError> {
+            let at_once = now.fetch_add(1, Ordering::SeqCst) + 1;
+            peak.fetch_max(at_once, Ordering::SeqCst);
+            let _ = wait.lock().unwrap().recv();
+            now.fetch_sub(1, Ordering::SeqCst);
+            Ok(7)
+        },
+    );
+    let server = Server::start(App::new(&hub).get("/a", Route::topic("a").source(polling)));
+    for _ in 0..5 {
+        let mut client = server.open("/a").await;
+        client.until("is not finished").await;
+        drop(client);
+        eventually("stopped", || {
+            hub.topic("a").is_none_or(|topic| topic.streams == 0)
+        })
+        .await;
+        settle().await;
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 1, "polls of one topic at once");
+    drop(door);
+    let mut client = server.open("/a").await;
+    client.until("data: 7\n\n").await;
+}
+
+#[tokio::test]
+async fn blocking_polls_that_hang_take_no_more_threads_than_there_may_be_polls() {
+    let hub = builder()
+        .polls(3)
+        .poll_timeout(Duration::from_millis(20))
+        .build()
+        .expect("a hub");
+    let (door, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let begun = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&begun);
+    let polling = Polling::every_topic_blocking(
+        Duration::from_millis(10),
+        move |_| -> Result<u32, PollError> {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let _ = wait.lock().unwrap().recv();
+            Ok(7)
+        },
+    );
+    let app = App::new(&hub).get("/{*any}", Route::from_url().source(polling));
+    let server = Server::start(app);
+    // A client that asks for one name after the other.
+    for name in ["/a", "/b", "/c", "/d", "/e"] {
+        let mut client = server.open(name).await;
+        client.until("not finished").await;
+    }
+    assert_eq!(begun.load(Ordering::SeqCst), 3);
+    drop(door);
+    let mut client = server.open("/f").await;
+    client.until("data: 7\n\n").await;
 }
