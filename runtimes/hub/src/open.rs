@@ -7,14 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sse_state::http::{Answer, Drain, HttpDate, Refusal, Request, http_date};
 use sse_state::{
-    Bound, Error, Event, Input, Join, Reply, Room, Start, Subscribe, SubscriberId, Via,
+    Bound, Error, Event, Input, Join, Name, Reply, Room, Start, Subscribe, SubscriberId, Time, Via,
 };
 
 use crate::authorize::{Asked, Decision, Grant, Hook};
 use crate::conn::{BodyIn, Conn, Deciding, Opening, Phase};
 use crate::decide::{self, Plan, PublishPlan, Refused, StreamPlan};
+use crate::feed::Feed;
 use crate::hooks::StreamInfo;
-use crate::shared::Shared;
+use crate::shared::{Inner, Shared};
 use crate::signal::lock;
 use crate::supervisor;
 use crate::task::{self, Panicked, guarded};
@@ -233,7 +234,22 @@ fn try_subscribe(
         end_when_finished: route.end_when_finished,
         ..Subscribe::new(Via::Connection(id), first.clone())
     };
-    let mut inner = shared.lock();
+    let entered = enter(shared, &mut shared.lock(), id, plan, key, now, subscribe);
+    // Functions of users, at whose end a user's code may run; the lock has been given back.
+    entered.map(|swept| drop(task::call(|| drop(swept))))
+}
+
+/// Subscribes, under the lock; gives back what is to be dropped outside of it.
+fn enter(
+    shared: &Shared,
+    inner: &mut Inner,
+    id: SubscriberId,
+    plan: &StreamPlan,
+    key: Option<Name>,
+    now: Time,
+    subscribe: Subscribe,
+) -> Result<Vec<Arc<Feed>>, Error> {
+    let route = &plan.route;
     if let (Some(feed), [topic]) = (&route.feed, plan.asked.topics()) {
         let checked = inner.sources.check(topic, feed, &*inner.engine);
         checked.map_err(|_| Error::Conflict)?;
@@ -241,9 +257,9 @@ fn try_subscribe(
     inner
         .engine
         .apply(now, Input::Subscribe(Box::new(subscribe)))?;
-    let inner = &mut *inner;
+    let mut swept = Vec::new();
     if let (Some(feed), [topic]) = (&route.feed, plan.asked.topics()) {
-        inner.sources.bring(topic, feed, &*inner.engine);
+        swept = inner.sources.bring(topic, feed, &*inner.engine);
     }
     if shared.hooks.are_set() {
         let info = Arc::new(StreamInfo {
@@ -257,7 +273,7 @@ fn try_subscribe(
             inner.events.push_back(supervisor::Event::Opened(info));
         }
     }
-    Ok(())
+    Ok(swept)
 }
 
 /// Reads the body of a publish; what came of it so far is `bytes`.

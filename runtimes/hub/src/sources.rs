@@ -47,17 +47,27 @@ impl Sources {
         }
     }
 
-    /// A stream was opened that brings this source.
-    pub(crate) fn bring(&mut self, topic: &Name, feed: &Arc<Feed>, engine: &dyn Engine) {
+    /// A stream was opened that brings this source. Gives back those that are not needed any more, to be
+    /// dropped outside of the lock.
+    pub(crate) fn bring(
+        &mut self,
+        topic: &Name,
+        feed: &Arc<Feed>,
+        engine: &dyn Engine,
+    ) -> Vec<Arc<Feed>> {
+        let mut swept = Vec::new();
         if self.declared.contains_key(topic) {
-            return;
+            return swept;
         }
         if self.by_request.len() >= self.sweep_at {
-            self.by_request
-                .retain(|topic, _| engine.interest(topic.as_str()).is_some());
+            let is_gone =
+                |topic: &Name, _: &mut Arc<Feed>| engine.interest(topic.as_str()).is_none();
+            let gone = self.by_request.extract_if(.., is_gone);
+            swept.extend(gone.map(|(_, feed)| feed));
             self.sweep_at = 2 * self.by_request.len() + SWEEP_LEAST;
         }
-        self.by_request.insert(topic.clone(), Arc::clone(feed));
+        swept.extend(self.by_request.insert(topic.clone(), Arc::clone(feed)));
+        swept
     }
 
     /// The source of a topic that is being started.

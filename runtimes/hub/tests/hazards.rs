@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use sse_state_hub::{App, PollError, Polling, Route};
+use sse_state_hub::{App, PollError, Polling, Route, Source};
+use sse_state_tokio::Hub;
 use support::{Server, builder, eventually, hub, settle};
 
 /// A waker of which it is counted how many hold it.
@@ -107,4 +108,50 @@ async fn blocking_polls_that_hang_take_no_more_threads_than_there_may_be_polls()
     drop(door);
     let mut client = server.open("/f").await;
     client.until("data: 7\n\n").await;
+}
+
+/// Part of a function of a user: its end asks the hub.
+struct AsksAtItsEnd(Hub, std::sync::mpsc::Sender<u32>);
+
+impl Drop for AsksAtItsEnd {
+    fn drop(&mut self) {
+        let _ = self.1.send(self.0.stats().state.streams);
+    }
+}
+
+#[test]
+fn the_function_of_a_source_is_dropped_outside_of_the_lock() {
+    let (told, tells) = channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async move {
+            let hub = hub();
+            let asks = AsksAtItsEnd(hub.clone(), told);
+            let source = Source::new(move |_, _| {
+                let _ = &asks;
+                std::future::pending()
+            });
+            let app = App::new(&hub).get("/{*any}", Route::from_url().source(source));
+            let server = Server::start(app);
+            drop(server.open("/first").await);
+            eventually("gone", || hub.topic("/first").is_none()).await;
+            // Another app takes its place: nobody but the hub knows the function now.
+            server.serving.abort();
+            eventually("aborted", || server.connector.is_closed()).await;
+            let other = Source::new(|_, _| std::future::pending());
+            let app = App::new(&hub).get("/{*any}", Route::from_url().source(other));
+            let server = Server::start(app);
+            for number in 0..200 {
+                drop(server.open(&format!("/{number}")).await);
+            }
+        });
+    });
+    let streams = tells.recv_timeout(Duration::from_secs(20));
+    assert!(
+        streams.is_ok(),
+        "it waits for the lock that it is dropped under"
+    );
 }
