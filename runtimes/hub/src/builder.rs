@@ -144,13 +144,16 @@ impl<R> HubBuilder<R> {
         self
     }
 
-    /// Is called after a stream was opened; in a task, one call after the other. It may use the hub.
+    /// Is called after a stream was opened; in a task, one call after the other. It may use the hub. It must
+    /// not block: sources start in the same task, and while twice as many calls wait as there may be streams
+    /// (and 1 024), streams are refused as for want of room.
     pub fn on_open(mut self, hook: impl Fn(&StreamInfo) + Send + Sync + 'static) -> HubBuilder<R> {
         self.hooks.on_open = Some(Arc::new(hook));
         self
     }
 
-    /// Is called after a stream has ended; in a task, one call after the other. It may use the hub.
+    /// Is called after a stream has ended; in the same task as [`on_open`](HubBuilder::on_open), whose rules
+    /// it shares.
     pub fn on_close(
         mut self,
         hook: impl Fn(&StreamInfo, StreamEnd) + Send + Sync + 'static,
@@ -223,6 +226,8 @@ impl<R: Runtime> HubBuilder<R> {
             // The machine's own reason comes first (WIRE §8).
             user_timeout: config.write_timeout + KERNEL_AFTER,
             polls: config.polls as usize,
+            // The opening and the end of every stream that there may be, and a few.
+            untold: 2 * config.subscribers as usize + UNTOLD_SPARE,
             workers,
         };
         let state = SseState::new(config).map_err(BuildError::Config)?;
@@ -304,5 +309,7 @@ fn random_config() -> Config {
     }
 }
 
+/// What waits for the supervisor, beside streams: starts, stops and polls of sources.
+const UNTOLD_SPARE: usize = 1024;
 /// How much longer than the machine the kernel waits for a peer.
 const KERNEL_AFTER: Duration = Duration::from_secs(5);

@@ -249,6 +249,11 @@ fn enter(
     now: Time,
     subscribe: Subscribe,
 ) -> Result<Vec<Arc<Feed>>, Error> {
+    if inner.events.len() >= shared.settings.untold {
+        // The supervisor hangs in a callback. A stream more would wait for its source, and grow the queue.
+        shared.counters.refused();
+        return Err(Error::Full(Bound::Subscribers));
+    }
     let route = &plan.route;
     if let (Some(feed), [topic]) = (&route.feed, plan.asked.topics()) {
         let checked = inner.sources.check(topic, feed, &*inner.engine);

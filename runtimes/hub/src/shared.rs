@@ -89,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) name_bytes: usize,
     pub(crate) user_timeout: Duration,
     pub(crate) polls: usize,
+    /// Events that may wait for the supervisor before streams are refused.
+    pub(crate) untold: usize,
     pub(crate) workers: usize,
 }
 

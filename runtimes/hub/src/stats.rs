@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     unheard: AtomicU64,
     polls_panicked: AtomicU64,
     accept_errors: AtomicU64,
+    refused: AtomicU64,
     /// Answers by status; there are a few dozen of them at most.
     answered: Mutex<BTreeMap<u16, u64>>,
 }
@@ -27,6 +28,10 @@ impl Counters {
 
     pub(crate) fn poll_panicked(&self) {
         self.polls_panicked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn accept_error(&self) {
@@ -58,6 +63,7 @@ impl HubStats {
     pub(crate) fn new(mut state: Stats, counters: &Counters) -> HubStats {
         let unheard = counters.unheard.load(Ordering::Relaxed);
         state.unheard += unheard;
+        state.refused_full += counters.refused.load(Ordering::Relaxed);
         HubStats {
             state,
             unheard,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sse_state_hub::{App, PollError, Polling, Route, Source};
 use sse_state_tokio::Hub;
-use support::{Server, builder, eventually, hub, settle};
+use support::{Server, builder, eventually, get, hub, settle, status};
 
 /// A waker of which it is counted how many hold it.
 struct Nothing;
@@ -108,6 +108,50 @@ async fn blocking_polls_that_hang_take_no_more_threads_than_there_may_be_polls()
     drop(door);
     let mut client = server.open("/f").await;
     client.until("data: 7\n\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_callback_that_hangs_makes_clients_wait_and_no_queue_grow_without_end() {
+    let (door, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let hub = builder()
+        .subscribers(4)
+        .on_close(move |_, _| {
+            let _ = wait.lock().unwrap().recv();
+        })
+        .build()
+        .expect("a hub");
+    let server = Server::start(App::new(&hub).get("/a", Route::topic("a")));
+    let accepts = "Accept: text/event-stream\r\n";
+    let mut opened = 0;
+    let refused = loop {
+        let mut client = server.send(&get("/a", accepts));
+        let text = client.until("retry: ").await;
+        if text.contains("\r\n\r\n:\n\n") {
+            opened += 1;
+            assert!(opened < 5000, "a queue without end");
+            drop(client);
+            eventually("gone", || hub.stats().state.streams == 0).await;
+        } else {
+            client.end().await.expect("in order");
+            break client.text();
+        }
+    };
+    assert_eq!(status(&refused), 200);
+    assert!(opened > 500, "{opened}");
+    assert!(hub.stats().state.refused_full > 0);
+    // What waits is told, and there is room again.
+    drop(door);
+    let room = async {
+        loop {
+            let mut client = server.send(&get("/a", accepts));
+            if client.until("retry: ").await.contains("\r\n\r\n:\n\n") {
+                break;
+            }
+        }
+    };
+    let room = tokio::time::timeout(Duration::from_secs(10), room);
+    room.await.expect("room again");
 }
 
 /// Part of a function of a user: its end asks the hub.
