@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::future::Future as _;
+use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,12 @@ struct Nothing;
 
 impl Wake for Nothing {
     fn wake(self: Arc<Self>) {}
+}
+
+/// On a clock that is not paused: what never comes is not waited for.
+async fn soon(test: impl Future<Output = ()>) {
+    let test = tokio::time::timeout(Duration::from_secs(20), test);
+    test.await.expect("it takes a second at most");
 }
 
 #[tokio::test(start_paused = true)]
@@ -43,115 +49,124 @@ async fn whoever_waited_for_the_end_and_went_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn a_blocking_poll_that_hangs_gets_no_second_beside_it_in_the_next_life_of_its_topic() {
-    let hub = builder()
-        .poll_timeout(Duration::from_millis(20))
-        .build()
-        .expect("a hub");
-    let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let (door, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let (now, peak) = (Arc::clone(&running), Arc::clone(&most));
-    let polling = Polling::every_blocking(
-        Duration::from_millis(10),
-        move || -> Result<u32, PollError> {
-            let at_once = now.fetch_add(1, Ordering::SeqCst) + 1;
-            peak.fetch_max(at_once, Ordering::SeqCst);
-            let _ = wait.lock().unwrap().recv();
-            now.fetch_sub(1, Ordering::SeqCst);
-            Ok(7)
-        },
-    );
-    let server = Server::start(App::new(&hub).get("/a", Route::topic("a").source(polling)));
-    for _ in 0..5 {
+    soon(async {
+        let hub = builder()
+            .poll_timeout(Duration::from_millis(20))
+            .build()
+            .expect("a hub");
+        let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (door, wait) = channel::<()>();
+        let wait = Mutex::new(wait);
+        let (now, peak) = (Arc::clone(&running), Arc::clone(&most));
+        let polling = Polling::every_blocking(
+            Duration::from_millis(10),
+            move || -> Result<u32, PollError> {
+                let at_once = now.fetch_add(1, Ordering::SeqCst) + 1;
+                peak.fetch_max(at_once, Ordering::SeqCst);
+                let _ = wait.lock().unwrap().recv();
+                now.fetch_sub(1, Ordering::SeqCst);
+                Ok(7)
+            },
+        );
+        let server = Server::start(App::new(&hub).get("/a", Route::topic("a").source(polling)));
+        for _ in 0..5 {
+            let mut client = server.open("/a").await;
+            client.until("is not finished").await;
+            drop(client);
+            eventually("stopped", || {
+                hub.topic("a").is_none_or(|topic| topic.streams == 0)
+            })
+            .await;
+            settle().await;
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 1, "polls of one topic at once");
+        drop(door);
         let mut client = server.open("/a").await;
-        client.until("is not finished").await;
-        drop(client);
-        eventually("stopped", || {
-            hub.topic("a").is_none_or(|topic| topic.streams == 0)
-        })
-        .await;
-        settle().await;
-    }
-    assert_eq!(most.load(Ordering::SeqCst), 1, "polls of one topic at once");
-    drop(door);
-    let mut client = server.open("/a").await;
-    client.until("data: 7\n\n").await;
+        client.until("data: 7\n\n").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn blocking_polls_that_hang_take_no_more_threads_than_there_may_be_polls() {
-    let hub = builder()
-        .polls(3)
-        .poll_timeout(Duration::from_millis(20))
-        .build()
-        .expect("a hub");
-    let (door, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let begun = Arc::new(AtomicU32::new(0));
-    let counter = Arc::clone(&begun);
-    let polling = Polling::every_topic_blocking(
-        Duration::from_millis(10),
-        move |_| -> Result<u32, PollError> {
-            counter.fetch_add(1, Ordering::SeqCst);
-            let _ = wait.lock().unwrap().recv();
-            Ok(7)
-        },
-    );
-    let app = App::new(&hub).get("/{*any}", Route::from_url().source(polling));
-    let server = Server::start(app);
-    // A client that asks for one name after the other.
-    for name in ["/a", "/b", "/c", "/d", "/e"] {
-        let mut client = server.open(name).await;
-        client.until("not finished").await;
-    }
-    assert_eq!(begun.load(Ordering::SeqCst), 3);
-    drop(door);
-    let mut client = server.open("/f").await;
-    client.until("data: 7\n\n").await;
+    soon(async {
+        let hub = builder()
+            .polls(3)
+            .poll_timeout(Duration::from_millis(20))
+            .build()
+            .expect("a hub");
+        let (door, wait) = channel::<()>();
+        let wait = Mutex::new(wait);
+        let begun = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&begun);
+        let polling = Polling::every_topic_blocking(
+            Duration::from_millis(10),
+            move |_| -> Result<u32, PollError> {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let _ = wait.lock().unwrap().recv();
+                Ok(7)
+            },
+        );
+        let app = App::new(&hub).get("/{*any}", Route::from_url().source(polling));
+        let server = Server::start(app);
+        // A client that asks for one name after the other.
+        for name in ["/a", "/b", "/c", "/d", "/e"] {
+            let mut client = server.open(name).await;
+            client.until("not finished").await;
+        }
+        assert_eq!(begun.load(Ordering::SeqCst), 3);
+        drop(door);
+        let mut client = server.open("/f").await;
+        client.until("data: 7\n\n").await;
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_callback_that_hangs_makes_clients_wait_and_no_queue_grow_without_end() {
-    let (door, wait) = channel::<()>();
-    let wait = Mutex::new(wait);
-    let hub = builder()
-        .subscribers(4)
-        .on_close(move |_, _| {
-            let _ = wait.lock().unwrap().recv();
-        })
-        .build()
-        .expect("a hub");
-    let server = Server::start(App::new(&hub).get("/a", Route::topic("a")));
-    let accepts = "Accept: text/event-stream\r\n";
-    let mut opened = 0;
-    let refused = loop {
-        let mut client = server.send(&get("/a", accepts));
-        let text = client.until("retry: ").await;
-        if text.contains("\r\n\r\n:\n\n") {
-            opened += 1;
-            assert!(opened < 5000, "a queue without end");
-            drop(client);
-            eventually("gone", || hub.stats().state.streams == 0).await;
-        } else {
-            client.end().await.expect("in order");
-            break client.text();
-        }
-    };
-    assert_eq!(status(&refused), 200);
-    assert!(opened > 500, "{opened}");
-    assert!(hub.stats().state.refused_full > 0);
-    // What waits is told, and there is room again.
-    drop(door);
-    let room = async {
-        loop {
+    soon(async {
+        let (door, wait) = channel::<()>();
+        let wait = Mutex::new(wait);
+        let hub = builder()
+            .subscribers(4)
+            .on_close(move |_, _| {
+                let _ = wait.lock().unwrap().recv();
+            })
+            .build()
+            .expect("a hub");
+        let server = Server::start(App::new(&hub).get("/a", Route::topic("a")));
+        let accepts = "Accept: text/event-stream\r\n";
+        let mut opened = 0;
+        let refused = loop {
             let mut client = server.send(&get("/a", accepts));
-            if client.until("retry: ").await.contains("\r\n\r\n:\n\n") {
-                break;
+            let text = client.until("retry: ").await;
+            if text.contains("\r\n\r\n:\n\n") {
+                opened += 1;
+                assert!(opened < 5000, "a queue without end");
+                drop(client);
+                eventually("gone", || hub.stats().state.streams == 0).await;
+            } else {
+                client.end().await.expect("in order");
+                break client.text();
             }
-        }
-    };
-    let room = tokio::time::timeout(Duration::from_secs(10), room);
-    room.await.expect("room again");
+        };
+        assert_eq!(status(&refused), 200);
+        assert!(opened > 500, "{opened}");
+        assert!(hub.stats().state.refused_full > 0);
+        // What waits is told, and there is room again.
+        drop(door);
+        let room = async {
+            loop {
+                let mut client = server.send(&get("/a", accepts));
+                if client.until("retry: ").await.contains("\r\n\r\n:\n\n") {
+                    break;
+                }
+            }
+        };
+        let room = tokio::time::timeout(Duration::from_secs(10), room);
+        room.await.expect("room again");
+    })
+    .await;
 }
 
 /// Part of a function of a user: its end asks the hub.
