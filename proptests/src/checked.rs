@@ -27,6 +27,7 @@ use sse_state::{
 };
 
 use crate::rules::{How, Rule};
+use crate::script::Over;
 
 mod ledger;
 mod truth;
@@ -159,6 +160,14 @@ impl<E: Engine> Checked<E> {
         &self.inner
     }
 
+    /// Unwinds out of a scripted run whose loop does not wait any more.
+    fn end_if_endless(&self) {
+        let is_endless = self.duties.ledger().is_endless();
+        if is_endless {
+            std::panic::resume_unwind(Box::new(Over));
+        }
+    }
+
     /// Takes in what the engine shows after a call.
     fn look(&self) {
         let mut ledger = self.duties.ledger();
@@ -174,6 +183,7 @@ impl<E: Engine> Engine for Checked<E> {
         let live = fed.id.is_some_and(|id| self.inner.is_live(id));
         self.look();
         self.duties.ledger().after(fed, &result, live);
+        self.end_if_endless();
         result
     }
 
@@ -182,6 +192,7 @@ impl<E: Engine> Engine for Checked<E> {
         let pumped = self.inner.pump(budget, &mut Watched { sink, duties });
         self.look();
         self.duties.ledger().pumped(pumped == Pumped::Idle);
+        self.end_if_endless();
         pumped
     }
 
@@ -198,6 +209,8 @@ impl<E: Engine> Engine for Checked<E> {
             Some(Action::Control(control)) => ledger.control(control),
             None => {}
         }
+        drop(ledger);
+        self.end_if_endless();
         action
     }
 

@@ -18,9 +18,11 @@ use sse_state::{
 use crate::script::Ready;
 
 mod io;
+mod other;
 mod wrong;
 
 pub use io::Io;
+pub use other::{Other, OtherEngine, OtherIo};
 pub use wrong::{Wrong, WrongEngine, WrongIo};
 
 /// The driver.

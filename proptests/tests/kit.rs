@@ -8,7 +8,7 @@ use sse_state::{
     SourceKind, SourceToken, SseState, Subscribe, SubscriberId, Time, TopicOptions, Via,
 };
 use sse_state_proptests::checked::{Checked, RULES};
-use sse_state_proptests::reference::Wrong;
+use sse_state_proptests::reference::{Other, OtherEngine, OtherIo, Reference, Wrong};
 use sse_state_proptests::sweep::{Sweep, found, part, reference};
 
 #[test]
@@ -23,6 +23,22 @@ fn the_right_driver_passes_every_fault_at_every_step() {
             .collect();
         assert!(missing.is_empty(), "the scenes do not reach {missing:?}");
     }
+}
+
+#[test]
+fn drivers_that_are_right_in_another_way_pass() {
+    let mut blamed = Vec::new();
+    for other in Other::ALL {
+        let report = Sweep::new().every(7).run(|script, state| {
+            let (io, state) = (OtherIo::new(script, other), OtherEngine::new(state, other));
+            Reference::new(io, state).run();
+        });
+        println!("{other:?}: {report}");
+        if !report.failures.is_empty() {
+            blamed.push(other);
+        }
+    }
+    assert!(blamed.is_empty(), "{blamed:?}");
 }
 
 /// What the scenes are for.

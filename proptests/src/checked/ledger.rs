@@ -28,6 +28,8 @@ pub(crate) struct Ledger {
     /// There are sockets that tell the truth.
     pub(super) scripted: bool,
     pub(crate) now: Time,
+    /// Calls since it waited.
+    calls: u32,
     idle: bool,
     pub(super) conns: BTreeMap<SubscriberId, Conn>,
     pub(super) sources: BTreeMap<SourceToken, Source>,
@@ -130,6 +132,7 @@ impl Ledger {
             panics,
             scripted,
             now: Time::ZERO,
+            calls: 0,
             idle: true,
             conns: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -140,6 +143,18 @@ impl Ledger {
             handed: VecDeque::new(),
             waiting: Vec::new(),
         }
+    }
+
+    /// One more call. True if it is time to end a run that will not end by itself.
+    pub(super) fn is_endless(&mut self) -> bool {
+        self.calls += 1;
+        if self.scripted && self.calls == CALLS {
+            self.broken(
+                "K23",
+                format!("{CALLS} calls to the machine without a wait"),
+            );
+        }
+        self.scripted && self.calls >= CALLS && !std::thread::panicking()
     }
 
     /// A duty was neglected.
@@ -288,10 +303,10 @@ impl Ledger {
             Answer::All => self.said(id, size, Socket::Ready),
             Answer::Blocked(bytes) => self.said(id, bytes as usize, Socket::Blocked),
             Answer::Gone => {
-                if !conn.finish {
+                self.said(id, 0, Socket::Gone);
+                if let Some(conn) = self.conns.get_mut(&id).filter(|conn| !conn.finish) {
                     conn.dies();
                 }
-                self.said(id, 0, Socket::Gone);
             }
         }
     }
@@ -341,6 +356,7 @@ impl Ledger {
     /// The driver waits.
     pub(crate) fn waits(&mut self, now: Time, until: Option<Time>) {
         self.now = self.now.max(now);
+        self.calls = 0;
         let deadline = self.deadline;
         self.tell(|| format!("waits until {until:?}, poll_timeout is {deadline:?}"));
         self.before_a_wait(now);
@@ -542,6 +558,7 @@ impl Conn {
         self.late_report |= std::mem::take(&mut self.in_flight);
         self.has_room = false;
         self.owes = false;
+        self.lent = None;
     }
 }
 
@@ -555,3 +572,5 @@ impl Lent {
 /// So long after `poll_timeout` a driver that is only seen by its calls has slept too long. A busy machine may
 /// well be late by less.
 const LATE: Duration = Duration::from_secs(1);
+/// So many calls without a wait are taken for a loop that never waits again.
+const CALLS: u32 = 100_000;

@@ -45,12 +45,14 @@ pub enum Wrong {
     ReadsOnce,
     ServesTheWrongTopic,
     Spins,
+    TriesAtOnceAgain,
+    ReadsForEver,
     EndsEarly,
 }
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 31] = {
+    pub const ALL: [Wrong; 33] = {
         use Wrong::*;
         [
             PumpsOnce,
@@ -83,6 +85,8 @@ impl Wrong {
             ReadsOnce,
             ServesTheWrongTopic,
             Spins,
+            TriesAtOnceAgain,
+            ReadsForEver,
             EndsEarly,
         ]
     };
@@ -113,7 +117,7 @@ impl Wrong {
             ForgetsHeads => "K20",
             ReadsOnce => "K21",
             ServesTheWrongTopic => "K22",
-            Spins => "K23",
+            Spins | TriesAtOnceAgain | ReadsForEver => "K23",
             EndsEarly => "K24",
         }
     }
@@ -198,6 +202,14 @@ impl<E: Engine> Engine for WrongEngine<E> {
         match (self.wrong, &input, &result) {
             (Wrong::ReportsTwice, Input::Report(reports), _) => {
                 let _ = self.inner.apply(now, Input::Report(Cow::Borrowed(reports)));
+            }
+            (Wrong::TriesAtOnceAgain, Input::Report(reports), _) => {
+                for report in reports
+                    .iter()
+                    .filter(|report| report.socket == Socket::Blocked)
+                {
+                    let _ = self.inner.apply(now, Input::Writable { id: report.id });
+                }
             }
             (Wrong::FeedsTwice, Input::Publish { .. }, _) => {
                 let _ = self.inner.apply(now, input);
@@ -362,6 +374,10 @@ impl Read for WrongSocket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.wrong == Wrong::ReadsOnce && std::mem::take(&mut self.has_read) {
             return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.wrong == Wrong::ReadsForEver {
+            let interrupted = |_| io::ErrorKind::Interrupted.into();
+            return self.inner.read(buffer).map_err(interrupted);
         }
         let read = self.inner.read(buffer)?;
         self.has_read = true;

@@ -147,6 +147,7 @@ pub(crate) struct Client {
     /// The last write found no room.
     pub(super) blocked: bool,
     shut: bool,
+    saw_the_end: bool,
     pub(super) token: Option<u64>,
     pub(super) readable: bool,
     pub(super) writable: bool,
@@ -175,6 +176,7 @@ impl Client {
             stalls: false,
             blocked: false,
             shut: false,
+            saw_the_end: false,
             token: None,
             readable: false,
             writable: false,
@@ -193,9 +195,9 @@ impl Client {
         &self.received
     }
 
-    /// It saw an orderly end of what it got, and had not gone before.
+    /// It saw an orderly end of what it got, and had not ended itself before.
     pub(crate) fn saw_the_end(&self) -> bool {
-        !self.reset && (self.shut || self.is == Is::Closed(Ending::Orderly))
+        self.saw_the_end && !self.reset
     }
 
     /// The server has it open.
@@ -228,7 +230,7 @@ impl Client {
         self.readable = true;
     }
 
-    fn ends(&mut self) {
+    pub(super) fn ends(&mut self) {
         self.ended = true;
         self.readable = true;
     }
@@ -296,11 +298,13 @@ impl Client {
     /// The server shuts its write side; whether it could.
     pub(super) fn shut(&mut self) -> bool {
         self.shut = true;
+        self.saw_the_end |= !self.ended;
         !self.reset
     }
 
     pub(super) fn close(&mut self, how: Ending) {
         self.is = Is::Closed(how);
+        self.saw_the_end |= how == Ending::Orderly && !self.ended;
     }
 
     /// What it would send as `Last-Event-ID`.

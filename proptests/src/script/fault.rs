@@ -17,6 +17,8 @@ pub enum Fault {
     Stall,
     /// The peer resets the connection.
     Reset,
+    /// The peer ends what it sends.
+    End,
     /// The connection was gone before it was accepted.
     Aborted,
     /// The process has no descriptor left.
@@ -31,7 +33,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 13] = [
         Fault::Interrupted,
         Fault::Spurious,
         Fault::Short,
@@ -39,6 +41,7 @@ impl Fault {
         Fault::BlockOnce,
         Fault::Stall,
         Fault::Reset,
+        Fault::End,
         Fault::Aborted,
         Fault::NoDescriptors,
         Fault::Late,
@@ -66,6 +69,7 @@ impl Fault {
         Fault::Spurious,
         Fault::Short,
         Fault::Reset,
+        Fault::End,
     ];
     /// Those of a write.
     pub(super) const WRITE: &[Fault] = &[

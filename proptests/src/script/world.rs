@@ -72,6 +72,8 @@ pub(crate) struct World {
     shutting_down: bool,
     /// Waits since the clock or anything else moved.
     idle_waits: u32,
+    /// IO calls since the last wait.
+    calls: u32,
     moved: bool,
 }
 
@@ -103,6 +105,7 @@ impl World {
             slow_polls: false,
             shutting_down: false,
             idle_waits: 0,
+            calls: 0,
             moved: false,
         };
         for (at, act) in acts {
@@ -115,6 +118,11 @@ impl World {
     fn step(&mut self, fits: &'static [Fault]) -> Option<Fault> {
         let step = self.fits.len() as u64;
         self.fits.push(fits);
+        self.calls += 1;
+        if self.calls == CALLS {
+            self.broken("K23", format!("{CALLS} IO calls without a wait"));
+            std::panic::resume_unwind(Box::new(Over));
+        }
         let strikes = |&&(at, fault): &&(u64, Fault)| at == step && fits.contains(&fault);
         let (_, fault) = *self.faults.iter().find(strikes)?;
         self.struck += 1;
@@ -135,6 +143,7 @@ impl World {
         self.look_at_jobs();
         self.look_at_clients();
         let fault = self.step(Fault::WAIT);
+        self.calls = 0;
         let moved = std::mem::take(&mut self.moved);
         self.idle_waits = if moved { 0 } else { self.idle_waits + 1 };
         if self.idle_waits > PATIENCE {
@@ -293,6 +302,10 @@ impl World {
             }
             Some(Fault::Reset) => {
                 client.resets();
+                client.read(buffer)
+            }
+            Some(Fault::End) => {
+                client.ends();
                 client.read(buffer)
             }
             Some(Fault::Short) => {
@@ -480,6 +493,8 @@ fn interrupted() -> io::Error {
 const EMFILE: i32 = 24;
 /// Waits in which nothing happens, before a loop is taken to spin.
 const PATIENCE: u32 = 1000;
+/// So many IO calls without a wait are taken for a loop that never waits again.
+const CALLS: u32 = 100_000;
 /// So long nobody and nothing waits for a loop that is not busy. A pause after an error of accept is shorter.
 const NEGLECT: Duration = Duration::from_secs(2);
 /// Milliseconds of a poll, of one that is slower than its timeout, and between values of an external source.
