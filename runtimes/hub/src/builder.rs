@@ -224,6 +224,9 @@ impl<R: Runtime> HubBuilder<R> {
             head_fields: config.head_fields as usize,
             name_bytes: config.name_bytes as usize,
             // The machine's own reason comes first (WIRE §8).
+            head_timeout: config.head_timeout,
+            body_timeout: config.body_timeout,
+            deciding: config.deciding,
             user_timeout: config.write_timeout + KERNEL_AFTER,
             polls: config.polls as usize,
             // The opening and the end of every stream that there may be, and a few.

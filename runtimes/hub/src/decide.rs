@@ -62,9 +62,9 @@ pub(crate) fn plan(
     site: &Site,
     request: Request,
     peer: Option<SocketAddr>,
-    local_is_loopback: bool,
+    owner: Owner,
 ) -> (Result<Plan, Refused>, Option<Request>) {
-    match admit(settings, site, &request, local_is_loopback) {
+    match admit(settings, site, &request, owner) {
         Ok(Admitted::Answer(answer)) => (Ok(Plan::Answer(answer)), Some(request)),
         Ok(Admitted::Stream {
             route,
@@ -99,6 +99,15 @@ pub(crate) fn plan(
     }
 }
 
+/// Who owns the connection that a request came on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Owner {
+    /// The hub.
+    Hub { local_is_loopback: bool },
+    /// A framework, which knows its hosts and has framed the body.
+    Framework,
+}
+
 type Parameters = Vec<(String, String)>;
 
 enum Admitted {
@@ -122,9 +131,11 @@ fn admit(
     settings: &Settings,
     site: &Site,
     request: &Request,
-    local_is_loopback: bool,
+    owner: Owner,
 ) -> Result<Admitted, Refused> {
-    request.check_host(local_is_loopback, &settings.allowed_hosts)?;
+    if let Owner::Hub { local_is_loopback } = owner {
+        request.check_host(local_is_loopback, &settings.allowed_hosts)?;
+    }
     let allow = match site.allow(request.path()) {
         // About the server as a whole.
         None if request.path() == "*" => Allow::GetPost,
@@ -137,7 +148,7 @@ fn admit(
             let answer = Answer::options(allow, &settings.cors, request);
             Ok(Admitted::Answer(answer))
         }
-        Method::Post => admit_post(settings, site, request),
+        Method::Post => admit_post(settings, site, request, owner),
         _ => admit_get(settings, site, request),
     }
 }
@@ -157,12 +168,19 @@ fn admit_get(settings: &Settings, site: &Site, request: &Request) -> Result<Admi
     }
 }
 
-fn admit_post(settings: &Settings, site: &Site, request: &Request) -> Result<Admitted, Refused> {
+fn admit_post(
+    settings: &Settings,
+    site: &Site,
+    request: &Request,
+    owner: Owner,
+) -> Result<Admitted, Refused> {
     let (route, parameters) = site.find_post(request.path()).ok_or(Refusal::NoRoute)?;
     let params = Params::new(&parameters, request.query());
-    let body = request.body(settings.frame_bytes as u64)?;
-    // Not over the bound just checked, which is 32 bits wide.
-    let length = body.missing() as usize;
+    let length = match owner {
+        // Not over the bound just checked, which is 32 bits wide.
+        Owner::Hub { .. } => request.body(settings.frame_bytes as u64)?.missing() as usize,
+        Owner::Framework => 0,
+    };
     settings.cors.check(request)?;
     let topics = topics(&route.to, request, &params, settings)?;
     let topic = topics.into_iter().next().ok_or(Refusal::NoRoute)?;

@@ -12,12 +12,14 @@ use sse_state::{
 
 use crate::authorize::{Asked, Decision, Grant, Hook};
 use crate::conn::{BodyIn, Conn, Deciding, Opening, Phase};
-use crate::decide::{self, Plan, PublishPlan, Refused, StreamPlan};
+use crate::decide::{self, Owner, Plan, PublishPlan, Refused, StreamPlan};
 use crate::feed::Feed;
 use crate::hooks::StreamInfo;
+use crate::mount::Pull;
 use crate::shared::{Inner, Shared};
 use crate::signal::lock;
 use crate::supervisor;
+use crate::table::{Entry, Way};
 use crate::task::{self, Panicked, guarded};
 
 /// Decides a request whose head is complete. `rest` is what came with it.
@@ -37,7 +39,9 @@ pub(crate) fn decide(
         &opening.site,
         request,
         opening.peer,
-        opening.local_is_loopback,
+        Owner::Hub {
+            local_is_loopback: opening.local_is_loopback,
+        },
     );
     match plan {
         Err(Refused::Because(why)) => refuse(shared, id, phase, request.as_ref(), &why),
@@ -181,40 +185,53 @@ fn subscribe(shared: &Arc<Shared>, id: SubscriberId, plan: &StreamPlan, grant: &
     if request.is_head() {
         return say(shared, id, Some(request), Answer::stream());
     }
-    let refused = match try_subscribe(shared, id, plan, grant) {
-        Ok(()) => {
-            shared.signal.raise();
-            return;
-        }
-        Err(error) => error,
-    };
-    let answer = match refused {
-        Error::Stale => return,
+    match try_subscribe(shared, Target::Connection(id), plan, grant) {
+        Ok(_) => shared.signal.raise(),
+        Err(Error::Stale) => {}
+        Err(error) => say(shared, id, Some(request), no_stream(shared, request, error)),
+    }
+}
+
+/// The answer to who gets no stream.
+pub(crate) fn no_stream(shared: &Shared, request: &Request, why: Error) -> Answer {
+    match why {
         Error::Full(Bound::Name) => Answer::refusal(&Refusal::NameTooLong),
         Error::Full(_) | Error::ShuttingDown => busy(shared, request),
         // The grant is over before it began.
         Error::Closed | Error::Expired => forbidden(),
         // What the author has declared does not fit together.
         _ => Answer::refusal(&Refusal::OptionsConflict),
-    };
-    say(shared, id, Some(request), answer);
+    }
 }
 
-fn try_subscribe(
-    shared: &Arc<Shared>,
-    id: SubscriberId,
+/// What a stream is written to, or who pulls it.
+pub(crate) enum Target<'a> {
+    Connection(SubscriberId),
+    /// And the mark that the decision took when it began.
+    Pull(&'a Arc<Pull>, u64),
+}
+
+/// Opens a stream, in one step with what belongs to it.
+pub(crate) fn try_subscribe(
+    shared: &Shared,
+    target: Target<'_>,
     plan: &StreamPlan,
     grant: &Grant,
-) -> Result<(), Error> {
+) -> Result<SubscriberId, Error> {
     let route = &plan.route;
     let request = plan.asked.request();
     let first = plan.asked.topics().first().ok_or(Error::Topics)?;
     let now = shared.now();
     // A key that is no name is nobody's.
     let key = grant.name().map_err(|_| Error::Closed)?;
-    let head = Answer::stream()
-        .cors(&shared.settings.cors, request)
-        .to_bytes(false, &date());
+    let (via, head) = match target {
+        Target::Connection(id) => {
+            let answer = Answer::stream().cors(&shared.settings.cors, request);
+            (Via::Connection(id), answer.to_bytes(false, &date()))
+        }
+        // The head is the framework's.
+        Target::Pull(_, asked) => (Via::Mounted { asked }, Bytes::new()),
+    };
     let joins = plan.asked.topics().iter().map(|topic| Join {
         topic: topic.clone(),
         options: route.options.clone(),
@@ -232,23 +249,34 @@ fn try_subscribe(
         expires: grant.lasts().map(|time| now + time),
         key: key.clone(),
         end_when_finished: route.end_when_finished,
-        ..Subscribe::new(Via::Connection(id), first.clone())
+        ..Subscribe::new(via, first.clone())
     };
-    let entered = enter(shared, &mut shared.lock(), id, plan, key, now, subscribe);
+    let entered = enter(
+        shared,
+        &mut shared.lock(),
+        &target,
+        plan,
+        key,
+        now,
+        subscribe,
+    );
     // Functions of users, at whose end a user's code may run; the lock has been given back.
-    entered.map(|swept| drop(task::call(|| drop(swept))))
+    entered.map(|(id, swept)| {
+        drop(task::call(|| drop(swept)));
+        id
+    })
 }
 
 /// Subscribes, under the lock; gives back what is to be dropped outside of it.
 fn enter(
     shared: &Shared,
     inner: &mut Inner,
-    id: SubscriberId,
+    target: &Target<'_>,
     plan: &StreamPlan,
     key: Option<Name>,
     now: Time,
     subscribe: Subscribe,
-) -> Result<Vec<Arc<Feed>>, Error> {
+) -> Result<(SubscriberId, Vec<Arc<Feed>>), Error> {
     if inner.events.len() >= shared.settings.untold {
         // The supervisor hangs in a callback. A stream more would wait for its source, and grow the queue.
         shared.counters.refused();
@@ -259,9 +287,21 @@ fn enter(
         let checked = inner.sources.check(topic, feed, &*inner.engine);
         checked.map_err(|_| Error::Conflict)?;
     }
-    inner
+    let reply = inner
         .engine
         .apply(now, Input::Subscribe(Box::new(subscribe)))?;
+    let Reply::Id(id) = reply else {
+        return Err(Error::Stale);
+    };
+    if let Target::Pull(pull, _) = target {
+        let way = Way::Pull(Arc::clone(pull));
+        // A slot is free before it is given out again.
+        inner.table.insert(Entry {
+            id,
+            way,
+            info: None,
+        });
+    }
     let mut swept = Vec::new();
     if let (Some(feed), [topic]) = (&route.feed, plan.asked.topics()) {
         swept = inner.sources.bring(topic, feed, &*inner.engine);
@@ -278,7 +318,7 @@ fn enter(
             inner.events.push_back(supervisor::Event::Opened(info));
         }
     }
-    Ok(swept)
+    Ok((id, swept))
 }
 
 /// Reads the body of a publish; what came of it so far is `bytes`.
@@ -342,7 +382,11 @@ pub(crate) fn publish(shared: &Shared, id: SubscriberId, phase: &mut Phase) {
     say(shared, id, Some(plan.asked.request()), answer);
 }
 
-fn try_publish(shared: &Shared, plan: &PublishPlan, body: &[u8]) -> Result<Answer, Answer> {
+pub(crate) fn try_publish(
+    shared: &Shared,
+    plan: &PublishPlan,
+    body: &[u8],
+) -> Result<Answer, Answer> {
     let refused = |why| Answer::refusal(&why);
     let text = std::str::from_utf8(body).map_err(|_| refused(Refusal::BodyNotUtf8))?;
     let mut event = Event::new(text);
@@ -411,7 +455,7 @@ fn say(shared: &Shared, id: SubscriberId, request: Option<&Request>, answer: Ans
 }
 
 /// No room, or going down (WIRE §3).
-fn busy(shared: &Shared, request: &Request) -> Answer {
+pub(crate) fn busy(shared: &Shared, request: &Request) -> Answer {
     let retry_ms = BUSY_RETRY_MS + shared.spread(BUSY_RETRY_MS + 1);
     Answer::busy(
         shared.settings.busy,
@@ -421,7 +465,7 @@ fn busy(shared: &Shared, request: &Request) -> Answer {
 }
 
 /// A function of the author broke.
-fn broken() -> Answer {
+pub(crate) fn broken() -> Answer {
     crate::trace::panicked("a decision on a request");
     text_answer(500, "internal error\n")
 }
@@ -430,7 +474,7 @@ fn forbidden() -> Answer {
     text_answer(403, "refused\n")
 }
 
-fn text_answer(status: u16, text: &str) -> Answer {
+pub(crate) fn text_answer(status: u16, text: &str) -> Answer {
     // Any status of this file is a final one; should it not be, nothing is let in.
     Answer::status(status, text).unwrap_or_else(|_| Answer::refusal(&Refusal::NoRoom))
 }

@@ -18,7 +18,7 @@ use crate::runtime::{Accepted, Listener, Stream, Timer};
 use crate::shared::Shared;
 use crate::signal::{self, ConnWaker};
 use crate::site::Site;
-use crate::table::Entry;
+use crate::table::{Entry, Way};
 use crate::task::{Cancel, guarded};
 
 /// Serves an app on a listener, until its hub has ended: by [`Hub::shutdown`](crate::Hub::shutdown) or by
@@ -266,7 +266,7 @@ fn admit<S: Stream>(shared: &Arc<Shared>, site: &Arc<Site>, accepted: Accepted<S
     });
     let entry = Entry {
         id,
-        conn: Arc::clone(&conn),
+        way: Way::Conn(Arc::clone(&conn)),
         info: None,
     };
     let before = inner.table.insert(entry);

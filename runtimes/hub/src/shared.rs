@@ -35,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) batches: usize,
     /// A shutdown has begun.
     pub(crate) closing: bool,
+    /// It was asked for, and not the last handle dropped.
+    pub(crate) asked_to_end: bool,
     /// How it ends.
     pub(crate) end: End,
 }
@@ -91,6 +93,9 @@ pub(crate) struct Settings {
     pub(crate) polls: usize,
     /// Events that may wait for the supervisor before streams are refused.
     pub(crate) untold: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) deciding: u32,
     pub(crate) workers: usize,
 }
 
@@ -116,6 +121,7 @@ impl Shared {
                 deadline: None,
                 batches: 0,
                 closing: false,
+                asked_to_end: false,
                 end: End::NotYet,
             }),
             ready: Arc::new(Ready::new(Arc::clone(&signal))),
@@ -168,6 +174,9 @@ impl Shared {
         let now = self.now();
         let waiting = {
             let mut inner = self.lock();
+            if !inner.closing {
+                inner.asked_to_end = cause == ShutdownCause::Asked;
+            }
             inner.closing = true;
             // It cannot fail: a second one changes nothing.
             let _ = inner.engine.apply(now, Input::Shutdown { grace, cause });

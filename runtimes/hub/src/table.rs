@@ -6,13 +6,31 @@ use sse_state::SubscriberId;
 
 use crate::conn::Conn;
 use crate::hooks::StreamInfo;
+use crate::mount::Pull;
 
-/// One connection of the table.
+/// One connection of the table, or one body of a framework.
 pub(crate) struct Entry {
     pub(crate) id: SubscriberId,
-    pub(crate) conn: Arc<Conn>,
+    pub(crate) way: Way,
     /// What the hooks are told; only kept if there are hooks.
     pub(crate) info: Option<Arc<StreamInfo>>,
+}
+
+/// How bytes come to a peer.
+pub(crate) enum Way {
+    /// Written to a connection of ours.
+    Conn(Arc<Conn>),
+    /// Pulled by a framework.
+    Pull(Arc<Pull>),
+}
+
+impl Way {
+    pub(crate) fn conn(&self) -> Option<&Arc<Conn>> {
+        match self {
+            Way::Conn(conn) => Some(conn),
+            Way::Pull(_) => None,
+        }
+    }
 }
 
 /// A table that grows by pages, so that no insertion moves the others.
@@ -71,5 +89,5 @@ fn split(slot: u32) -> (usize, usize) {
     (slot as usize / PAGE, slot as usize % PAGE)
 }
 
-/// Entries of one page: 32 KiB.
+/// Entries of one page: 32 KiB. (A way is as wide as a pointer to a connection.)
 const PAGE: usize = 1024;

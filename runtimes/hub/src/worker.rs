@@ -23,7 +23,7 @@ use crate::reader::{self, Read};
 use crate::shared::{End, Inner, Shared};
 use crate::sources::Sources;
 use crate::supervisor::Event;
-use crate::table::{Entry, Table};
+use crate::table::{Entry, Table, Way};
 use crate::wait::Waiters;
 
 /// A worker, as a task.
@@ -121,7 +121,11 @@ impl Worker {
         }
         let worked = batch.is_out || !batch.trash.is_empty();
         for entry in batch.trash.drain(..) {
-            entry.conn.close();
+            match entry.way {
+                Way::Conn(conn) => conn.close(),
+                // The machine is done: whoever still pulls has been told by a close, or the hub is gone.
+                Way::Pull(pull) => pull.ended(Ending::Cut).into_iter().for_each(Waker::wake),
+            }
         }
         for waker in batch.wakers.drain(..) {
             waker.wake();
@@ -207,8 +211,10 @@ impl Batch {
     /// Finds the connections that were woken. A slot that has changed hands costs a needless look.
     fn resolve_ready(&mut self, table: &Table) {
         for slot in self.slots.drain(..) {
-            if let Some(entry) = table.at(slot) {
-                self.ready.push((entry.id, Arc::clone(&entry.conn)));
+            if let Some(entry) = table.at(slot)
+                && let Some(conn) = entry.way.conn()
+            {
+                self.ready.push((entry.id, Arc::clone(conn)));
             }
         }
     }
@@ -346,10 +352,11 @@ impl Taker<'_> {
 
 impl Sink for Taker<'_> {
     fn write(&mut self, id: SubscriberId, run: Run<'_>) -> Answer {
-        let Some(entry) = self.table.get(id) else {
+        // Only connections are written to.
+        let Some(conn) = self.table.get(id).and_then(|entry| entry.way.conn()) else {
             return Answer::Gone;
         };
-        let conn = Arc::clone(&entry.conn);
+        let conn = Arc::clone(conn);
         let run = self.run(run);
         self.batch.writes.push((id, run, conn));
         Answer::InFlight
@@ -358,9 +365,8 @@ impl Sink for Taker<'_> {
     fn control(&mut self, control: Control) {
         match control {
             Control::Finish { id } => {
-                if let Some(entry) = self.table.get(id) {
-                    let conn = Arc::clone(&entry.conn);
-                    self.batch.endings.push((conn, None));
+                if let Some(conn) = self.table.get(id).and_then(|entry| entry.way.conn()) {
+                    self.batch.endings.push((Arc::clone(conn), None));
                 }
             }
             Control::Close { id, reason, ending } => {
@@ -369,7 +375,10 @@ impl Sink for Taker<'_> {
                         let end = StreamEnd::Closed(reason);
                         self.events.push_back(Event::Closed(info, end));
                     }
-                    self.batch.endings.push((entry.conn, Some(ending)));
+                    match entry.way {
+                        Way::Conn(conn) => self.batch.endings.push((conn, Some(ending))),
+                        Way::Pull(pull) => self.batch.wakers.extend(pull.ended(ending)),
+                    }
                 }
             }
             Control::StartSource { topic, token } => {
@@ -387,8 +396,13 @@ impl Sink for Taker<'_> {
                 self.events.push_back(Event::Stop { token, reason });
             }
             Control::Room { topic } => self.waiters.take(topic.as_str(), &mut self.batch.wakers),
-            // Bodies of frameworks are pulled in a crate that mounts; the hub has none of its own.
-            Control::Wake { .. } => {}
+            Control::Wake { id } => {
+                if let Some(entry) = self.table.get(id)
+                    && let Way::Pull(pull) = &entry.way
+                {
+                    self.batch.wakers.extend(pull.waker());
+                }
+            }
         }
     }
 }

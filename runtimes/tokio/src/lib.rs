@@ -22,6 +22,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "http-body")]
+pub mod mount;
 mod runtime;
 
 pub use runtime::{Socket, TcpListener, Tokio, listen, serve};
