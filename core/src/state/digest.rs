@@ -271,7 +271,7 @@ impl Walk<'_> {
             return self.number(0);
         }
         if let Some(held) = state.runs.get(sub.run) {
-            self.lent(slot, &held.bytes[..sub.end as usize], sub.off as usize);
+            self.lent(slot, &held.bytes[..sub.end as usize], sub.off);
             if !sub.has(crate::subscriber::BEGUN) {
                 self.pieces(&held.pieces);
             }
@@ -280,8 +280,8 @@ impl Walk<'_> {
 
     /// What is left of a run. Which id a line tells is a rank, and which reconnection time was drawn for
     /// this connection decides nothing.
-    fn lent(&mut self, slot: u32, bytes: &[u8], off: usize) {
-        let state = self.state;
+    fn lent(&mut self, slot: u32, bytes: &[u8], off: u32) {
+        let (state, off) = (self.state, off as usize);
         let drawn = [SALT_OPENING, SALT_FAREWELL].map(|salt| state.retry_ms(slot, salt));
         let mut start = bytes[..off]
             .iter()
