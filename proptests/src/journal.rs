@@ -22,7 +22,7 @@ use sse_state::{Config, Input, TopicOptions};
 
 use crate::scenario::{Pace, Setup, TopicSetup};
 
-pub use tape::{Tape, taped};
+pub use tape::{Tape, recorded, taped};
 
 /// Calls, and what they show.
 #[derive(Clone, PartialEq, Debug)]

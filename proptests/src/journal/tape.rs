@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
-use sse_state::journal::Call;
+use sse_state::journal::{Call, Recorder};
 use sse_state::{
     Action, Answer, Config, Control, Engine, Error, Input, Interest, Pumped, Reply, Run, Sink,
-    Stats, SubscriberId, Time,
+    SseState, Stats, SubscriberId, Time,
 };
 
 use super::Journal;
@@ -40,6 +41,43 @@ pub fn taped<F: Factory>(factory: &F, scenario: &Scenario) -> Journal {
         config: scenario.setup.config.clone(),
         calls: calls.take(),
     }
+}
+
+/// The journal as the machine's own recorder writes it: with digests, without what is refused.
+///
+/// # Panics
+/// If the machine refuses the bounds of the journal.
+pub fn recorded(journal: &Journal) -> String {
+    let text = Arc::new(Mutex::new(String::new()));
+    let out = text.clone();
+    let state = SseState::new(journal.config.clone()).expect("the bounds of a journal can be used");
+    let line = move |line: &str| out.lock().expect("nobody panics with it").push_str(line);
+    let mut recorder = Recorder::new(state, Box::new(line));
+    for call in &journal.calls {
+        match call {
+            // What is refused is not recorded.
+            Call::Input(at, input) => drop(recorder.apply(*at, input.clone())),
+            Call::Pump { budget, answers } => {
+                let mut answers = answers.iter().copied();
+                let _ = recorder.pump(*budget, &mut Echo(&mut answers));
+            }
+            Call::Action => drop(recorder.poll_action()),
+        }
+    }
+    recorder.finish();
+    drop(recorder);
+    Mutex::into_inner(Arc::into_inner(text).expect("the recorder is gone"))
+        .expect("nobody panics with it")
+}
+
+struct Echo<'a>(&'a mut dyn Iterator<Item = Answer>);
+
+impl Sink for Echo<'_> {
+    fn write(&mut self, _: SubscriberId, _: Run<'_>) -> Answer {
+        self.0.next().unwrap_or(Answer::All)
+    }
+
+    fn control(&mut self, _: Control) {}
 }
 
 impl<E: Engine> Engine for Tape<E> {
