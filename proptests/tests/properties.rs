@@ -2,12 +2,13 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sse_state_proptests::check::check;
+use proptest::test_runner::{TestError, TestRunner};
 use sse_state_proptests::choice::{Bytes, Prng};
+use sse_state_proptests::journal::kept;
 use sse_state_proptests::model::Model;
 use sse_state_proptests::relations::relations;
 use sse_state_proptests::scenario::{Op, Pace, Scenario, Setup, Weights};
-use sse_state_proptests::suite::{Budget, Factory, Real, Report, run};
+use sse_state_proptests::suite::{Budget, Factory, Real, Report, findings, run};
 
 /// An operation from its own few bytes, so that leaving one out changes no other, and a smaller byte is
 /// a simpler choice.
@@ -27,30 +28,40 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     })
 }
 
-fn keeps_the_rules<F: Factory>(factory: &F, scenario: &Scenario) -> Result<(), TestCaseError> {
-    let world = run(factory, scenario);
-    match check(&scenario.setup, &world.trace).first() {
-        Some(finding) => Err(TestCaseError::fail(format!("{finding}\n{scenario}"))),
+/// The smallest list that breaks a rule is kept as a journal, which is replayed first from then on.
+fn keep_the_rules<F: Factory>(factory: &F, cases: u32) {
+    let broken = |scenario: &Scenario| findings(&run(factory, scenario)).into_iter().next();
+    let config = ProptestConfig {
+        cases,
+        // A seed says nothing once scenarios change.
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let checked = TestRunner::new(config).run(&scenario(), |scenario| match broken(&scenario) {
+        Some(finding) => Err(TestCaseError::fail(finding.to_string())),
         None => Ok(()),
-    }
+    });
+    let scenario = match checked {
+        Ok(()) => return,
+        Err(TestError::Fail(_, scenario)) => scenario,
+        Err(error) => panic!("{error}"),
+    };
+    let Some(finding) = broken(&scenario) else {
+        panic!("what failed holds now\n{scenario}")
+    };
+    let kept = kept::keep(factory, &scenario, finding.rule).unwrap();
+    let journal = std::fs::read_to_string(&kept).unwrap();
+    panic!("{finding}\nkept as {}:\n{journal}", kept.display());
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn lists_of_operations_keep_the_rules_on_the_machine(scenario in scenario()) {
-        keeps_the_rules(&Real, &scenario)?;
-    }
+#[test]
+fn lists_of_operations_keep_the_rules_on_the_machine() {
+    keep_the_rules(&Real, 300);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn lists_of_operations_keep_the_rules_on_the_model(scenario in scenario()) {
-        keeps_the_rules(&Model::new, &scenario)?;
-    }
+#[test]
+fn lists_of_operations_keep_the_rules_on_the_model() {
+    keep_the_rules(&Model::new, 100);
 }
 
 fn assert_related(report: &Report) {
