@@ -43,3 +43,8 @@ pub use sse_state_hub::{
 
 /// A hub on async-std.
 pub type Hub = sse_state_hub::Hub<AsyncStd>;
+
+/// The example of the README of this crate, so that it is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeOfTheCrate;
