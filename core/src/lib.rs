@@ -191,7 +191,8 @@
 //! [`Subscribe`] has what one stream chooses: where it starts, heartbeat, grant. [`Event`] is what is
 //! published, and says what cannot be. `http` (a feature, on by default) reads request heads and renders
 //! answers. [`Engine`] is the surface that drivers and tests are generic over. The folder `docs` of the
-//! repository has the design, what goes over the wire, and the tests that prove it.
+//! repository has the design, what goes over the wire, and the tests that prove it; its page `check-your-loop.md`
+//! puts a driver of your own through its duties, with every fault at every IO call.
 #![no_std]
 extern crate alloc;
 

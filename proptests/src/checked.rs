@@ -69,7 +69,7 @@ pub const RULES: &[Rule] = &[
     ),
     duty(
         "K12",
-        "When a peer is gone (end of input, an error), or it closed a socket itself, it says so.",
+        "When a peer is gone (end of input, an error), it says so, and only then.",
     ),
     duty(
         "K13",
@@ -103,7 +103,10 @@ pub const RULES: &[Rule] = &[
         "K20",
         "It says how many bytes of an unfinished head it holds (`HeadHeld`).",
     ),
-    duty("K21", "Whoever sent a whole request is decided on."),
+    duty(
+        "K21",
+        "Whoever sent a whole request is decided on, and answered.",
+    ),
     duty(
         "K22",
         "A client sees the topic that it asked for, in order, nothing twice, no gap that is not told, and an orderly end only after a whole event.",

@@ -2,6 +2,9 @@
 //!
 //! Everything is generic over [`sse_state::Engine`]: an engine is put through [`scenario`]s by a
 //! [`world`] of obedient sockets, which leaves a [`trace`].
+//!
+//! Authors of event loops put theirs through [`sweep`]: scripted IO, and the duties of a driver, by id.
+//! `docs/check-your-loop.md` shows how, in ten minutes.
 
 pub mod check;
 pub mod checked;

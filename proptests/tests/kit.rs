@@ -79,6 +79,21 @@ fn every_wrong_driver_is_found_by_its_rule() {
 }
 
 #[test]
+fn a_loop_that_panics_is_told_with_its_words() {
+    let report = Sweep::new().run(|_, _| panic!("no route to host"));
+    let failure = &report.failures[0];
+    assert_eq!(failure.violation.rule, "K24");
+    assert!(
+        failure.violation.text.contains("no route to host"),
+        "{failure}"
+    );
+    assert_eq!(
+        report.runs, report.scenes,
+        "no faults before it is right without"
+    );
+}
+
+#[test]
 fn the_part_of_a_verification_has_its_figures() {
     let part = part(7, Instant::now() + Duration::from_secs(8));
     print!("{part}");

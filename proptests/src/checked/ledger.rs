@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sse_state::{
-    Answer, Control, Ending, Error, Input, Name, Reply, Report, Socket, SourceToken, SubscriberId,
-    Time,
+    Answer, CloseReason, Control, Ending, Error, Input, Name, Reply, Report, Socket, SourceToken,
+    SubscriberId, Time,
 };
 
 use super::Violation;
@@ -54,6 +54,8 @@ pub(super) struct Conn {
     /// `Finish` was pulled.
     pub(super) finish: bool,
     pub(super) ending: Option<Ending>,
+    /// Why it was closed.
+    pub(super) reason: Option<CloseReason>,
     pub(super) socket: Option<usize>,
     /// Subscribed, answered or being closed.
     pub(super) decided: bool,
@@ -89,6 +91,8 @@ pub(super) struct Truth {
     /// The driver has seen that the peer is gone.
     pub(super) gone: bool,
     pub(super) shut: bool,
+    /// It failed: the peer is gone, though a read has not told yet.
+    pub(super) shut_failed: bool,
     /// How it was closed.
     pub(super) closed: Option<Ending>,
 }
@@ -192,6 +196,9 @@ impl Ledger {
         let id = subject(input);
         if let Some(id) = id {
             self.expect_alive(id, input);
+        }
+        if let Input::PeerGone { id } = input {
+            self.expect_gone(*id);
         }
         let what = match input {
             Input::Accept => What::Accept,
@@ -342,9 +349,10 @@ impl Ledger {
                     conn.finish = true;
                 }
             }
-            Control::Close { id, ending, .. } => {
+            Control::Close { id, ending, reason } => {
                 if let Some(conn) = self.conns.get_mut(id) {
                     conn.ending = Some(*ending);
+                    conn.reason = Some(*reason);
                     conn.dies();
                 }
             }

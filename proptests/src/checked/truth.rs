@@ -1,6 +1,6 @@
 //! What scripted sockets know, and how it compares with what the driver says.
 
-use sse_state::{Ending, Input, SourceToken, SubscriberId};
+use sse_state::{CloseReason, Ending, Input, SourceToken, SubscriberId};
 
 use super::ledger::{Ledger, Truth};
 use super::words::brief;
@@ -97,15 +97,29 @@ impl Ledger {
     }
 
     /// The write side of a socket was shut.
-    pub(crate) fn shut(&mut self, key: usize) {
+    pub(crate) fn shut(&mut self, key: usize, fails: bool) {
         self.tell(|| format!("  socket {key} shut for writing"));
-        self.truth(key).shut = true;
+        let truth = self.truth(key);
+        truth.shut = true;
+        truth.shut_failed |= fails;
         if let Some(id) = self.id_of(key)
             && self.conns.get(&id).is_some_and(|c| !c.finish && !c.dead)
         {
             self.broken(
                 "K11",
                 format!("the write side of {id} is shut without a Finish"),
+            );
+        }
+    }
+
+    /// The driver says that the peer is gone.
+    pub(super) fn expect_gone(&mut self, id: SubscriberId) {
+        let key = self.conns.get(&id).and_then(|conn| conn.socket);
+        let truth = key.and_then(|key| self.sockets.get(&key));
+        if truth.is_some_and(|truth| !truth.gone && !truth.shut_failed) {
+            self.broken(
+                "K12",
+                format!("it says that the peer of {id} is gone, and it is not"),
             );
         }
     }
@@ -157,6 +171,13 @@ impl Ledger {
         running
             .map(|(token, source)| (*token, source.polls, source.topic.as_str().into()))
             .collect()
+    }
+
+    /// The machine closed this socket because the driver wanted it so.
+    pub(crate) fn closed_by_the_driver(&self, key: usize) -> bool {
+        let conn = self.id_of(key).and_then(|id| self.conns.get(&id));
+        let reason = conn.and_then(|conn| conn.reason);
+        matches!(reason, Some(CloseReason::Asked | CloseReason::Answered))
     }
 
     /// True if a request of this socket was decided on, or need not be any more.

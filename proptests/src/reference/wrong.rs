@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::{self, Read, Write};
 
 use sse_state::{
-    Action, Engine, Error, Input, Interest, Name, Pumped, Reply, Sink, Socket, SourceToken, Stats,
-    SubscriberId, Time,
+    Action, CloseHow, Engine, Error, Input, Interest, Name, Pumped, Reply, Sink, Socket,
+    SourceToken, Stats, SubscriberId, Time, Via,
 };
 
 use super::Io;
@@ -29,6 +29,7 @@ pub enum Wrong {
     FinsInsteadOfReset,
     ForgetsFinish,
     ForgetsPeers,
+    TakesAPauseForTheEnd,
     ForgetsAccept,
     GivesUpAccepting,
     ForgetsPolls,
@@ -43,6 +44,7 @@ pub enum Wrong {
     WritesTwice,
     ForgetsHeads,
     ReadsOnce,
+    ClosesWhoAsks,
     ServesTheWrongTopic,
     Spins,
     TriesAtOnceAgain,
@@ -52,7 +54,7 @@ pub enum Wrong {
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 33] = {
+    pub const ALL: [Wrong; 35] = {
         use Wrong::*;
         [
             PumpsOnce,
@@ -69,6 +71,7 @@ impl Wrong {
             FinsInsteadOfReset,
             ForgetsFinish,
             ForgetsPeers,
+            TakesAPauseForTheEnd,
             ForgetsAccept,
             GivesUpAccepting,
             ForgetsPolls,
@@ -83,6 +86,7 @@ impl Wrong {
             WritesTwice,
             ForgetsHeads,
             ReadsOnce,
+            ClosesWhoAsks,
             ServesTheWrongTopic,
             Spins,
             TriesAtOnceAgain,
@@ -106,7 +110,7 @@ impl Wrong {
             SpeaksOfTheDead => "K9",
             ForgetsToClose | FinsInsteadOfReset => "K10",
             ForgetsFinish => "K11",
-            ForgetsPeers => "K12",
+            ForgetsPeers | TakesAPauseForTheEnd => "K12",
             ForgetsAccept | GivesUpAccepting => "K13",
             ForgetsPolls => "K14",
             KeepsOldPolls => "K15",
@@ -115,7 +119,7 @@ impl Wrong {
             LosesAPublish | FeedsTwice => "K18",
             AddsABanner | WritesTwice => "K19",
             ForgetsHeads => "K20",
-            ReadsOnce => "K21",
+            ReadsOnce | ClosesWhoAsks => "K21",
             ServesTheWrongTopic => "K22",
             Spins | TriesAtOnceAgain | ReadsForEver => "K23",
             EndsEarly => "K24",
@@ -190,6 +194,12 @@ impl<E: Engine> Engine for WrongEngine<E> {
             }
             (Wrong::MixesTokens, Input::PollResult { token, .. }) => {
                 *token = SourceToken::from_parts(token.slot(), token.start() + 1);
+            }
+            (Wrong::ClosesWhoAsks, Input::Subscribe(subscribe)) => {
+                if let Via::Connection(id) = subscribe.via {
+                    let how = CloseHow::Cut;
+                    return self.inner.apply(now, Input::Close { id, how });
+                }
             }
             (Wrong::ServesTheWrongTopic, Input::Subscribe(subscribe)) => {
                 if let Ok(news) = Name::new("/news") {
@@ -379,7 +389,10 @@ impl Read for WrongSocket {
             let interrupted = |_| io::ErrorKind::Interrupted.into();
             return self.inner.read(buffer).map_err(interrupted);
         }
-        let read = self.inner.read(buffer)?;
+        let read = match self.inner.read(buffer) {
+            Err(_) if self.wrong == Wrong::TakesAPauseForTheEnd => 0,
+            read => read?,
+        };
         self.has_read = true;
         Ok(read)
     }

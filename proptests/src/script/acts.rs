@@ -200,6 +200,13 @@ impl Client {
         self.saw_the_end && !self.reset
     }
 
+    /// It was accepted, asked, waited with room for an answer, and got not one byte.
+    pub(crate) fn was_ignored(&self) -> bool {
+        let waits = !self.ended && !self.reset && !self.stalls;
+        let accepted = self.is != Is::Waiting;
+        self.asked && waits && accepted && self.received.is_empty()
+    }
+
     /// The server has it open.
     pub(crate) fn is_held(&self) -> bool {
         self.is == Is::Held

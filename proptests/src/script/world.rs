@@ -379,20 +379,21 @@ impl World {
     pub(super) fn shutdown_write(&mut self, key: usize) -> io::Result<()> {
         let fault = self.step(Fault::SHUTDOWN);
         self.moved = true;
-        self.duties.ledger().shut(key);
         let client = &mut self.clients[key];
         if fault.is_some() {
             client.resets();
         }
-        if client.shut() {
-            // A client that saw the end closes, too.
-            if client.polite {
-                self.plan_in(1, Act::End(key));
-            }
-            Ok(())
-        } else {
-            Err(io::ErrorKind::NotConnected.into())
+        let done = client.shut();
+        let polite = client.polite;
+        self.duties.ledger().shut(key, !done);
+        if !done {
+            return Err(io::ErrorKind::NotConnected.into());
         }
+        // A client that saw the end closes, too.
+        if polite {
+            self.plan_in(1, Act::End(key));
+        }
+        Ok(())
     }
 
     pub(super) fn close(&mut self, key: usize, how: Ending) {

@@ -14,6 +14,13 @@ pub(super) fn check(world: &mut World) {
     if let Some(wrong) = wrong {
         world.duties.ledger().broken("K22", wrong);
     }
+    let ignored = (0..world.clients.len()).find(|&key| {
+        world.clients[key].was_ignored() && world.duties.ledger().closed_by_the_driver(key)
+    });
+    if let Some(key) = ignored {
+        let text = format!("client {key} sent a whole request, and got no answer");
+        world.duties.ledger().broken("K21", text);
+    }
     let gap = |client: &Client| {
         client
             .received()
