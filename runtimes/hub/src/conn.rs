@@ -17,10 +17,20 @@ use crate::task::Cancel;
 ///
 /// One allocation, with the stream in it, and one for its waker: an idle stream costs about 150 bytes
 /// here, beside what the machine and the runtime keep for it.
-pub(crate) struct Conn<S: ?Sized = dyn Stream> {
+pub(crate) struct Conn<S: Stream + ?Sized = dyn Stream> {
     pub(crate) waker: Arc<ConnWaker>,
     pub(crate) phase: Mutex<Phase>,
     pub(crate) stream: S,
+}
+
+/// A peer that has ended its own side may read on: whatever drops its connection within an event, that
+/// must not look like a good end (WIRE §3).
+impl<S: Stream + ?Sized> Drop for Conn<S> {
+    fn drop(&mut self) {
+        if self.waker.is_unfinished() {
+            self.stream.reset_on_close();
+        }
+    }
 }
 
 /// What the bytes that come in are.

@@ -131,6 +131,8 @@ pub(crate) struct ConnWaker {
     queued: AtomicBool,
     /// Its socket was full; the next wake-up may mean that it is no more.
     wants_write: AtomicBool,
+    /// The last write was not taken whole, so the peer has the beginning of something.
+    is_unfinished: AtomicBool,
 }
 
 impl ConnWaker {
@@ -140,6 +142,7 @@ impl ConnWaker {
             slot,
             queued: AtomicBool::new(false),
             wants_write: AtomicBool::new(false),
+            is_unfinished: AtomicBool::new(false),
         }
     }
 
@@ -155,6 +158,15 @@ impl ConnWaker {
 
     pub(crate) fn wants_write(&self) -> bool {
         self.wants_write.load(Ordering::SeqCst)
+    }
+
+    /// Whether a write was taken whole; one worker at a time writes.
+    pub(crate) fn set_unfinished(&self, is_unfinished: bool) {
+        self.is_unfinished.store(is_unfinished, Ordering::Release);
+    }
+
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.is_unfinished.load(Ordering::Acquire)
     }
 }
 

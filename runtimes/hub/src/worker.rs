@@ -270,6 +270,7 @@ impl Batch {
         for (id, run, conn) in self.writes.drain(..) {
             let run = self.runs.get(run as usize).map_or(&[][..], |run| &run[..]);
             let (bytes, socket) = write(&conn, run);
+            conn.waker.set_unfinished((bytes as usize) < run.len());
             if socket == Socket::Gone {
                 self.dead.push(id);
             }

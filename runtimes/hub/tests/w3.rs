@@ -471,3 +471,22 @@ async fn w3_routes_say_what_their_topics_do_when_slow() {
         [gap, ("message".into(), "9".into())]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn w3_20_a_peer_that_ended_its_side_within_an_event_sees_a_reset() {
+    let hub = hub();
+    let server = Server::start(App::new(&hub).get("/a", Route::topic("a")));
+    for window in [30, 1 << 20] {
+        let mut client = server.open("/a").await;
+        client.until("retry: ").await;
+        client.set_window(window);
+        let text = "x".repeat(100);
+        hub.publish("a", Event::new(&text)).expect("published");
+        settle().await;
+        client.end_writing();
+        let end = client.end().await;
+        assert_eq!(end.is_ok(), window > 100, "{window}: {end:?}");
+        drop(client);
+        eventually("gone", || hub.stats().state.streams == 0).await;
+    }
+}

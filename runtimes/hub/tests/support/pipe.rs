@@ -198,6 +198,13 @@ impl Client {
         self.pipe.lock().unwrap().to_server.extend(bytes);
     }
 
+    /// Ends the client's side of the connection, and reads on.
+    pub(crate) fn end_writing(&self) {
+        let mut pipe = self.pipe.lock().unwrap();
+        pipe.client_ended = true;
+        wake(&mut pipe.server_reads);
+    }
+
     /// How much is taken while nobody reads.
     pub(crate) fn set_window(&self, bytes: usize) {
         let mut pipe = self.pipe.lock().unwrap();
