@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use sse_state::http::{Busy, OriginRules};
 use sse_state::journal::Recorder;
-use sse_state::{Config, ConfigError, Epoch, SseState};
+use sse_state::{Config, ConfigError, Engine, Epoch, SseState};
 
+use crate::foreign::Foreign;
 use crate::hooks::{Hooks, StreamEnd, StreamInfo};
 use crate::hub::Hub;
 use crate::record::{self, Journal};
@@ -33,8 +34,12 @@ pub struct HubBuilder<R> {
     hooks: Hooks,
     record: Option<Record>,
     workers: Option<usize>,
+    engine: Option<MakeEngine>,
     runtime: PhantomData<fn() -> R>,
 }
+
+/// Makes an engine of the configuration.
+type MakeEngine = Box<dyn FnOnce(Config) -> Box<dyn Engine + Send> + Send>;
 
 enum Record {
     File(PathBuf),
@@ -180,6 +185,17 @@ impl<R> HubBuilder<R> {
         self.workers = Some(workers.max(1));
         self
     }
+
+    /// Drives this engine instead of a new [`SseState`], and records nothing. For tests that watch the
+    /// hub and its engine at their boundary, or break one of them on purpose.
+    #[doc(hidden)]
+    pub fn engine<F>(mut self, make: F) -> HubBuilder<R>
+    where
+        F: FnOnce(Config) -> Box<dyn Engine + Send> + Send + 'static,
+    {
+        self.engine = Some(Box::new(make));
+        self
+    }
 }
 
 impl<R: Runtime> HubBuilder<R> {
@@ -192,6 +208,7 @@ impl<R: Runtime> HubBuilder<R> {
             hooks: Hooks::default(),
             record: None,
             workers: None,
+            engine: None,
             runtime: PhantomData,
         }
     }
@@ -233,10 +250,11 @@ impl<R: Runtime> HubBuilder<R> {
             untold: 2 * config.subscribers as usize + UNTOLD_SPARE,
             workers,
         };
-        let state = SseState::new(config).map_err(BuildError::Config)?;
-        let (engine, journal): (Box<dyn Machine>, _) = match self.record {
-            None => (Box::new(state), None),
-            Some(record) => {
+        let state = SseState::new(config.clone()).map_err(BuildError::Config)?;
+        let (engine, journal): (Box<dyn Machine>, _) = match (self.engine, self.record) {
+            (Some(make), _) => (Box::new(Foreign(make(config))), None),
+            (None, None) => (Box::new(state), None),
+            (None, Some(record)) => {
                 let writer = match record {
                     Record::File(path) => record::create(&path).map_err(BuildError::Journal)?,
                     Record::Writer(writer) => writer,

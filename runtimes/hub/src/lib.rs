@@ -17,6 +17,7 @@ mod builder;
 mod conn;
 mod decide;
 mod feed;
+mod foreign;
 mod hooks;
 mod hub;
 mod json;
