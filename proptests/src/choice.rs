@@ -65,6 +65,11 @@ impl<'a> Bytes<'a> {
         Bytes { rest: bytes }
     }
 
+    /// Bytes that are left.
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// True if every further answer is 0.
     pub fn is_spent(&self) -> bool {
         self.rest.is_empty()

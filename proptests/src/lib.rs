@@ -19,6 +19,7 @@ pub mod relations;
 pub mod rules;
 pub mod scenario;
 pub mod script;
+pub mod sim;
 pub mod suite;
 pub mod sweep;
 pub mod trace;
