@@ -1,8 +1,9 @@
 # Shared by the scripts beside it; sourced, never run.
 # shellcheck shell=bash
 
-# Where npm packages of the checks live, outside the checkout.
+# Where npm and Python packages of the checks live, outside the checkout.
 export NODE_HOME="${SSE_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sse-state-ci}/node"
+export PYTHON_HOME="${SSE_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sse-state-ci}/python"
 
 # Runs each line "NAME: COMMAND" of the array that is named, with its name and its seconds. The first failure ends the caller.
 steps() { # steps ARRAY

@@ -23,7 +23,7 @@ mod names;
 mod requests;
 mod strict;
 
-pub use subject::{Ours, Subject};
+pub use subject::{Ours, Payload, Subject};
 
 /// A case of a rule: it holds, or this is how it is broken.
 type Check = fn(&dyn Subject, &mut Oracle<'_>) -> Result<(), String>;
@@ -379,6 +379,19 @@ pub fn part(seed: u64, until: Instant) -> Part {
     part.figure("rules", RULES.len());
     part.figure("cases", cases);
     part
+}
+
+/// Events that are accepted, each with its frame: for parsers that are not ours.
+pub fn events_and_frames(seed: u64, count: usize) -> Vec<(Payload, Vec<u8>)> {
+    let mut prng = Prng::new(seed);
+    let mut made = Vec::new();
+    while made.len() < count {
+        let event = events::payload(&mut Oracle(&mut prng));
+        if let Ok(frame) = Ours.encode(&event) {
+            made.push((event, frame));
+        }
+    }
+    made
 }
 
 /// The choices of one case of one rule.

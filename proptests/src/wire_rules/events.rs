@@ -283,7 +283,7 @@ fn as_block(event: &Payload) -> Block {
 }
 
 /// Any event, good or bad.
-fn payload(choice: &mut Oracle<'_>) -> Payload {
+pub(super) fn payload(choice: &mut Oracle<'_>) -> Payload {
     let optional = |choice: &mut Oracle<'_>| choice.chance(1, 3).then(|| text(choice));
     Payload {
         data: text(choice),
@@ -315,7 +315,13 @@ fn text(choice: &mut Oracle<'_>) -> String {
         "x: y", "sse-", "message",
     ];
     (0..choice.pick(7))
-        .map(|_| choice.one_of(&symbols))
+        .map(|_| match choice.pick(symbols.len() as u32 + 1) as usize {
+            // Any character at all.
+            at if at == symbols.len() => char::from_u32(choice.pick(0x11_0000))
+                .unwrap_or('\u{2028}')
+                .to_string(),
+            at => symbols[at].into(),
+        })
         .collect()
 }
 
