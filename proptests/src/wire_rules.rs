@@ -20,6 +20,7 @@ mod events;
 mod good;
 mod heads;
 mod names;
+mod quiet;
 mod requests;
 mod strict;
 
@@ -192,6 +193,11 @@ rules![
         "P6a",
         requests::p6_opens_nothing,
         "HEAD, OPTIONS and whatever is refused open no stream and publish nothing."
+    ),
+    (
+        "P6b",
+        quiet::p6b_nothing_left,
+        "HEAD, OPTIONS and whatever is refused leave the machine as it was, counters aside."
     ),
     (
         "P7a",
