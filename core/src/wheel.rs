@@ -97,6 +97,11 @@ impl Wheel {
         self.done < tick && self.next().is_some_and(|next| next <= tick)
     }
 
+    /// True if entries of this tick were taken out: what is put in now comes later.
+    pub(crate) fn is_begun(&self, tick: u64) -> bool {
+        self.now >= tick
+    }
+
     /// The time of the next entry.
     pub(crate) fn next_time(&self) -> Option<Time> {
         self.next()

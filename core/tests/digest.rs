@@ -127,3 +127,37 @@ fn h2_a_long_silence_is_told_apart_from_a_longer_one() {
     };
     assert_ne!(at(100), at(200));
 }
+
+/// A socket that is blocked at rest: whether its deadline was looked at, when there was nothing to write,
+/// decides when it has stalled, so it is told apart.
+#[test]
+fn w1_a_socket_at_rest_that_was_looked_at_is_told_apart() {
+    let at = |looked: bool| {
+        let mut bench = Bench::new();
+        let id = bench.open_with(&["/t"], |subscribe| subscribe.heartbeat = Heartbeat::Off);
+        let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+            panic!("the first bytes are due");
+        };
+        let bytes = run.len() as u32;
+        let socket = Socket::Blocked;
+        bench
+            .state
+            .report(bench.now, &[Report { id, bytes, socket }]);
+        bench.now = bench.now + Duration::from_secs(40);
+        bench.state.handle_timeout(bench.now);
+        if looked {
+            bench.pump();
+        }
+        let digest = bench.state.digest();
+        bench.publish("/t", "x");
+        bench.pump();
+        let lives = bench.state.is_live(id);
+        bench.pass(Duration::from_millis(30_300));
+        assert!(!bench.state.is_live(id), "W1: it has stalled in any case");
+        (digest, lives)
+    };
+    let (looked, lives) = at(true);
+    let (late, lived) = at(false);
+    assert!(lives && !lived);
+    assert_ne!(looked, late);
+}

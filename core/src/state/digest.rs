@@ -237,6 +237,13 @@ impl Walk<'_> {
     fn stream(&mut self, slot: u32, sub: &Sub) {
         let state = self.state;
         self.time(sub.until);
+        let stalls = sub.stall + state.config.write_timeout;
+        if sub.until.min(stalls) <= state.now {
+            // It is late: it is looked at in this granule, or was and comes up in the next one.
+            let next = state.wheel.time_of(sub.bucket);
+            self.number(u64::from(next.is_some_and(|at| at <= state.now)));
+            self.number(u64::from(state.wheel.is_begun(state.tick)));
+        }
         if sub.stall == Time::MAX {
             self.number(u64::MAX);
         } else {

@@ -6,7 +6,7 @@ use crate::error::{Bound, Error};
 use crate::frame::Frame;
 use crate::id::EventId;
 use crate::input::{Published, Room};
-use crate::subscriber::{BLOCKED, IN_FLIGHT, WOKEN};
+use crate::subscriber::{BLOCKED, IN_FLIGHT, RESTED, WOKEN};
 use crate::time::Time;
 use crate::topic::{Crowd, RoomWanted};
 
@@ -156,7 +156,9 @@ impl SseState {
             // A stalled client must not hold up the others.
             let until = sub.has(BLOCKED | IN_FLIGHT | WOKEN).then(|| {
                 let since = match sub.stall {
+                    // Nothing was offered to one that is at rest.
                     Time::MAX => sub.last,
+                    _ if sub.has(RESTED) => sub.last,
                     stall => stall.max(sub.last),
                 };
                 since + self.config.reader_patience

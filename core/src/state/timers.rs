@@ -126,6 +126,7 @@ impl SseState {
         if self.end_if_told(slot) {
             return;
         }
+        self.rest_on(slot);
         let sub = self.subs.at(slot);
         let now = self.now;
         let ended = sub.until <= now;
@@ -158,6 +159,18 @@ impl SseState {
             _ => {}
         }
         self.rewheel(slot);
+    }
+
+    /// One that was blocked when it had taken everything, and has had nothing to write for so long that it
+    /// would have stalled, stalls from here on: else what is published next would find it stalled or not
+    /// by when its entry comes up again.
+    fn rest_on(&mut self, slot: u32) {
+        let (now, patience) = (self.now, self.config.write_timeout);
+        let sub = self.subs.at(slot);
+        let rests = sub.phase == Phase::Streaming && sub.waits() && sub.has(RESTED);
+        if rests && sub.stall + patience <= now && !self.has_pending(slot) {
+            self.subs.at_mut(slot).stall = now;
+        }
     }
 
     /// A heartbeat is due. If nothing can be written now the stall clock runs from here at the latest.
