@@ -121,6 +121,8 @@ impl Walk<'_> {
         }
         let seq = self.rank(state.seq);
         self.number(seq);
+        // What can still be held hangs on what is, however it is shared.
+        self.number(state.runs.bytes());
     }
 
     fn topic(&mut self, slot: u32, topic: &Topic) {
@@ -166,7 +168,13 @@ impl Walk<'_> {
             self.time(at.unwrap_or(Time::MAX));
         }
         if let Some(room) = topic.room {
-            self.number(room.before.wrapping_sub(topic.log.first()));
+            // What matters of it is how far the last member is before it.
+            let members = topic.crowds.iter().flatten();
+            let cursors = members.flat_map(|&member| &self.state.subs.at(member).cursors);
+            let here = cursors.filter(|cursor| cursor.topic == slot);
+            let least = here.map(|cursor| cursor.next).min();
+            let before = least.map_or(0, |least| room.before.saturating_sub(least));
+            self.number(before);
             self.number(u64::from(room.at));
             self.time(room.until.unwrap_or(Time::MAX));
         }
@@ -238,7 +246,8 @@ impl Walk<'_> {
         let state = self.state;
         self.time(sub.until);
         let stalls = sub.stall + state.config.write_timeout;
-        if sub.until.min(stalls) <= state.now {
+        let ends = sub.until.min(sub.expires);
+        if ends.min(stalls) <= state.now || state.keys.is_closed(sub.key) {
             // It is late: it is looked at in this granule, or was and comes up in the next one.
             let next = state.wheel.time_of(sub.bucket);
             self.number(u64::from(next.is_some_and(|at| at <= state.now)));
