@@ -9,6 +9,7 @@
 pub mod check;
 pub mod checked;
 pub mod choice;
+pub mod closure;
 pub mod compare;
 pub mod faulty;
 pub mod journal;
