@@ -37,12 +37,10 @@ impl Index {
 
     /// Removes a slot.
     pub(crate) fn remove(&mut self, name: &str, slot: u32) {
-        if let Ok(entry) = self
+        let entry = self
             .table
-            .find_entry(hash(self.key, name), |&other| other == slot)
-        {
-            entry.remove();
-        }
+            .find_entry(hash(self.key, name), |&other| other == slot);
+        let _ = entry.map(|entry| entry.remove());
     }
 
     pub(crate) fn len(&self) -> u32 {

@@ -57,13 +57,22 @@ impl Log {
     }
 
     pub(crate) fn get(&self, ordinal: u64) -> Option<&Entry> {
-        let place = ordinal.checked_sub(self.first)?;
-        self.entries.get(usize::try_from(place).ok()?)
+        self.entries.get(place(ordinal.checked_sub(self.first)?))
     }
 
     pub(crate) fn get_mut(&mut self, ordinal: u64) -> Option<&mut Entry> {
-        let place = ordinal.checked_sub(self.first)?;
-        self.entries.get_mut(usize::try_from(place).ok()?)
+        let place = place(ordinal.checked_sub(self.first)?);
+        self.entries.get_mut(place)
+    }
+
+    /// A frame that is held.
+    pub(crate) fn held(&self, ordinal: u64) -> &Entry {
+        &self.entries[place(ordinal - self.first)]
+    }
+
+    /// A frame that is held.
+    pub(crate) fn held_mut(&mut self, ordinal: u64) -> &mut Entry {
+        &mut self.entries[place(ordinal - self.first)]
     }
 
     pub(crate) fn newest(&self) -> Option<&Entry> {
@@ -103,9 +112,9 @@ impl Log {
         (count, freed)
     }
 
-    /// Drops the oldest frame.
-    pub(crate) fn evict(&mut self) {
-        if let Some(entry) = self.entries.pop_front() {
+    /// Drops so many of the oldest frames.
+    pub(crate) fn evict(&mut self, count: u32) {
+        for entry in self.entries.drain(..count as usize) {
             self.first += 1;
             self.bytes -= entry.frame.bytes.len() as u64;
             self.floor = entry.seq;
@@ -114,9 +123,12 @@ impl Log {
 
     /// Drops everything and its memory.
     pub(crate) fn clear(&mut self) {
-        while !self.entries.is_empty() {
-            self.evict();
-        }
+        self.evict(self.len());
         self.entries = VecDeque::new();
     }
+}
+
+/// The place of a frame so many after the first; a log is never as long as an address.
+fn place(after_first: u64) -> usize {
+    usize::try_from(after_first).unwrap_or(usize::MAX)
 }

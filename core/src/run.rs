@@ -73,14 +73,12 @@ impl Runs {
     }
 
     pub(crate) fn hold(&mut self, run: u32) {
-        if let Some(held) = self.table.get_mut(run as usize) {
-            held.refs += 1;
-        }
+        self.table[run as usize].refs += 1;
     }
 
     /// One holder less; what is held by nobody is returned.
     pub(crate) fn release(&mut self, run: u32) -> Option<Held> {
-        let held = self.table.get_mut(run as usize)?;
+        let held = &mut self.table[run as usize];
         held.refs -= 1;
         if held.refs > 0 {
             return None;
@@ -96,8 +94,9 @@ impl Runs {
         Some(held)
     }
 
-    pub(crate) fn get(&self, run: u32) -> Option<&Held> {
-        self.table.get(run as usize)
+    /// A run that somebody holds.
+    pub(crate) fn get(&self, run: u32) -> &Held {
+        &self.table[run as usize]
     }
 
     pub(crate) fn bytes(&self) -> u64 {

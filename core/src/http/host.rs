@@ -23,7 +23,7 @@ impl<'a> Authority<'a> {
         } else {
             text.find(':').unwrap_or(text.len())
         };
-        let (host, rest) = text.split_at_checked(host_end)?;
+        let (host, rest) = text.split_at(host_end);
         let port = match rest.strip_prefix(':') {
             Some("") => None,
             // `u16::from_str` would take a sign.

@@ -86,5 +86,5 @@ fn form_decode(sent: &str) -> Cow<'_, [u8]> {
 pub(super) fn triplet(after_percent: &[u8]) -> Option<(u8, &[u8])> {
     let (digits, rest) = after_percent.split_first_chunk::<2>()?;
     let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-    Some((u8::try_from(high? * 16 + low?).ok()?, rest))
+    Some(((high? * 16 + low?) as u8, rest))
 }

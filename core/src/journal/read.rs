@@ -107,7 +107,7 @@ fn set(config: &mut Config, name: &str, value: Option<u64>) -> Option<()> {
         "held_bytes" => config.held_bytes = value,
         "reader_patience" => config.reader_patience = time,
         "generations" => config.generations = count?,
-        _ => return None,
+        _ => return None, // coverage: the names are those of `fields`
     }
     Some(())
 }
@@ -161,7 +161,7 @@ pub(super) fn line(line: &str) -> Option<Line<'_>> {
     if let Some(rest) = line.strip_prefix("pump ") {
         let (rest, digest) = digest(rest)?;
         let mut words = rest.split(' ');
-        let budget = words.next()?.parse().ok()?;
+        let budget = words.next().unwrap_or_default().parse().ok()?;
         let answers = Answers {
             words,
             repeat: None,
@@ -347,7 +347,7 @@ impl<'a> Words<'a> {
             .map(|word| {
                 let mut parts = word.split(':');
                 let report = Report {
-                    id: id(parts.next()?)?,
+                    id: id(parts.next().unwrap_or_default())?,
                     bytes: parts.next()?.parse().ok()?,
                     socket: match parts.next()? {
                         "r" => Socket::Ready,
@@ -371,7 +371,7 @@ impl<'a> Words<'a> {
         let mut parts = word.split(',');
         let mut next = || parts.next();
         let options = TopicOptions {
-            source: match next()? {
+            source: match next().unwrap_or_default() {
                 "none" => SourceKind::None,
                 "external" => SourceKind::External,
                 every => SourceKind::Interval(Duration::from_nanos(every.parse().ok()?)),
@@ -405,7 +405,7 @@ impl<'a> Words<'a> {
             return Some(None);
         }
         let mut parts = word.splitn(3, ':');
-        let key: u32 = parts.next()?.parse().ok()?;
+        let key: u32 = parts.next().unwrap_or_default().parse().ok()?;
         let id_at: u32 = parts.next()?.parse().ok()?;
         let buf = unquote(parts.next()?)?;
         let (key, id_at) = (key as usize, id_at as usize);

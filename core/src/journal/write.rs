@@ -84,29 +84,35 @@ pub(super) fn answer(line: &mut String, answer: Answer, count: u32) {
     }
 }
 
+/// Writes into a `String`, which cannot fail.
+macro_rules! put {
+    ($line:expr, $($text:tt)*) => {{
+        let _ = write!($line, $($text)*);
+    }};
+}
+
 /// Writes the line of an input, with its line feed.
 pub(super) fn input(line: &mut String, now: Time, input: &Input<'_>) {
-    // Writing to a `String` cannot fail.
-    let _ = write!(line, "{} ", now.as_nanos());
-    let _ = words(line, input);
+    put!(line, "{} ", now.as_nanos());
+    words(line, input);
     line.push('\n');
 }
 
-fn words(line: &mut String, input: &Input<'_>) -> fmt::Result {
+fn words(line: &mut String, input: &Input<'_>) {
     match input {
         Input::Declare { topic, options } => {
-            write!(line, "declare {} ", name(topic))?;
+            put!(line, "declare {} ", name(topic));
             self::options(line, options)
         }
-        Input::Accept => line.write_str("accept"),
-        Input::HeadHeld { id, bytes } => write!(line, "head {id} {bytes}"),
-        Input::HeadDone { id } => write!(line, "decide {id}"),
-        Input::Body { id, bytes } => write!(line, "body {id} {bytes}"),
-        Input::Answer { id, bytes } => write!(line, "answer {id} {}", Quoted(bytes)),
+        Input::Accept => line.push_str("accept"),
+        Input::HeadHeld { id, bytes } => put!(line, "head {id} {bytes}"),
+        Input::HeadDone { id } => put!(line, "decide {id}"),
+        Input::Body { id, bytes } => put!(line, "body {id} {bytes}"),
+        Input::Answer { id, bytes } => put!(line, "answer {id} {}", Quoted(bytes)),
         Input::Subscribe(subscribe) => self::subscribe(line, subscribe),
         Input::Publish { topic, frame, room } => {
             let topic = Quoted(topic.as_bytes());
-            write!(line, "publish {topic} {} {}", word(*room), Framed(frame))
+            put!(line, "publish {topic} {} {}", word(*room), Framed(frame))
         }
         Input::Close { id, how } => {
             let how = match how {
@@ -114,111 +120,110 @@ fn words(line: &mut String, input: &Input<'_>) -> fmt::Result {
                 CloseHow::Stop => "stop",
                 CloseHow::Cut => "cut",
             };
-            write!(line, "close {id} {how}")
+            put!(line, "close {id} {how}")
         }
-        Input::CloseKey { key } => write!(line, "closekey {}", name(key)),
-        Input::PeerGone { id } => write!(line, "gone {id}"),
-        Input::StopSource { topic } => write!(line, "stop {}", Quoted(topic.as_bytes())),
+        Input::CloseKey { key } => put!(line, "closekey {}", name(key)),
+        Input::PeerGone { id } => put!(line, "gone {id}"),
+        Input::StopSource { topic } => put!(line, "stop {}", Quoted(topic.as_bytes())),
         Input::PollResult {
             token,
             number,
             outcome,
             next,
         } => {
-            write!(line, "poll {token} {number} ")?;
+            put!(line, "poll {token} {number} ");
             match outcome {
-                PollOutcome::Frame(frame) => write!(line, "value {}", Framed(frame))?,
-                PollOutcome::Unchanged => line.write_str("unchanged -")?,
-                PollOutcome::Failed(Some(frame)) => write!(line, "failed {}", Framed(frame))?,
-                PollOutcome::Failed(None) => line.write_str("failed -")?,
+                PollOutcome::Frame(frame) => put!(line, "value {}", Framed(frame)),
+                PollOutcome::Unchanged => line.push_str("unchanged -"),
+                PollOutcome::Failed(Some(frame)) => put!(line, "failed {}", Framed(frame)),
+                PollOutcome::Failed(None) => line.push_str("failed -"),
             }
-            line.write_str(match next {
+            line.push_str(match next {
                 Next::GoOn => " on",
                 Next::Finished => " finished",
             })
         }
         Input::Feed { token, frame, room } => {
-            write!(line, "feed {token} {} {}", word(*room), Framed(frame))
+            put!(line, "feed {token} {} {}", word(*room), Framed(frame))
         }
         Input::SourceEnded { token, reason } => {
             let reason = match reason {
                 SourceEnd::Finished => "finished",
                 SourceEnd::Panicked => "panicked",
             };
-            write!(line, "ended {token} {reason}")
+            put!(line, "ended {token} {reason}")
         }
         Input::Report(reports) => {
-            line.write_str("report")?;
-            reports.iter().try_for_each(|report| {
+            line.push_str("report");
+            for report in reports.iter() {
                 let socket = match report.socket {
                     Socket::Ready => 'r',
                     Socket::Blocked => 'b',
                     Socket::Gone => 'g',
                 };
-                write!(line, " {}:{}:{socket}", report.id, report.bytes)
-            })
+                put!(line, " {}:{}:{socket}", report.id, report.bytes);
+            }
         }
-        Input::Writable { id } => write!(line, "writable {id}"),
-        Input::Pull { id } => write!(line, "pull {id}"),
-        Input::Timeout => line.write_str("timeout"),
+        Input::Writable { id } => put!(line, "writable {id}"),
+        Input::Pull { id } => put!(line, "pull {id}"),
+        Input::Timeout => line.push_str("timeout"),
         Input::Shutdown { grace, cause } => {
             let cause = match cause {
                 ShutdownCause::Asked => "asked",
                 ShutdownCause::HubDropped => "dropped",
             };
-            write!(line, "shutdown {} {cause}", time(*grace))
+            put!(line, "shutdown {} {cause}", time(*grace))
         }
     }
 }
 
-fn subscribe(line: &mut String, subscribe: &Subscribe) -> fmt::Result {
+fn subscribe(line: &mut String, subscribe: &Subscribe) {
     match subscribe.via {
-        Via::Connection(id) => write!(line, "subscribe {id}")?,
-        Via::Mounted { asked } => write!(line, "subscribe mounted:{asked}")?,
+        Via::Connection(id) => put!(line, "subscribe {id}"),
+        Via::Mounted { asked } => put!(line, "subscribe mounted:{asked}"),
     }
     match &subscribe.start {
-        Start::Now => line.write_str(" now")?,
-        Start::Newest => line.write_str(" newest")?,
-        Start::Oldest => line.write_str(" oldest")?,
-        Start::After(id) => write!(line, " after:{}", Quoted(id))?,
+        Start::Now => line.push_str(" now"),
+        Start::Newest => line.push_str(" newest"),
+        Start::Oldest => line.push_str(" oldest"),
+        Start::After(id) => put!(line, " after:{}", Quoted(id)),
     }
-    write!(line, " {}", Quoted(&subscribe.head))?;
+    put!(line, " {}", Quoted(&subscribe.head));
     match subscribe.heartbeat {
-        Heartbeat::Default => line.write_str(" default")?,
-        Heartbeat::Comment(every) => write!(line, " comment:{}", nanos(every))?,
-        Heartbeat::Event(every) => write!(line, " event:{}", nanos(every))?,
-        Heartbeat::Off => line.write_str(" off")?,
+        Heartbeat::Default => line.push_str(" default"),
+        Heartbeat::Comment(every) => put!(line, " comment:{}", nanos(every)),
+        Heartbeat::Event(every) => put!(line, " event:{}", nanos(every)),
+        Heartbeat::Off => line.push_str(" off"),
     }
-    line.write_str(if subscribe.retry { " retry" } else { " -" })?;
+    line.push_str(if subscribe.retry { " retry" } else { " -" });
     let expires = Number(subscribe.expires.map(Time::as_nanos));
-    write!(line, " {} {expires}", time(subscribe.lifetime))?;
+    put!(line, " {} {expires}", time(subscribe.lifetime));
     match &subscribe.key {
-        Some(key) => write!(line, " {}", name(key))?,
-        None => line.write_str(" -")?,
+        Some(key) => put!(line, " {}", name(key)),
+        None => line.push_str(" -"),
     }
-    line.write_str(if subscribe.end_when_finished {
+    line.push_str(if subscribe.end_when_finished {
         " end"
     } else {
         " -"
-    })?;
+    });
     for join in &subscribe.topics {
-        write!(line, " {} ", name(&join.topic))?;
+        put!(line, " {} ", name(&join.topic));
         match &join.options {
-            Some(options) => self::options(line, options)?,
-            None => line.write_str("-")?,
+            Some(options) => self::options(line, options),
+            None => line.push('-'),
         }
     }
-    Ok(())
 }
 
 /// Options as one word.
-fn options(line: &mut String, options: &TopicOptions) -> fmt::Result {
+fn options(line: &mut String, options: &TopicOptions) {
     match options.source {
-        SourceKind::None => line.write_str("none")?,
-        SourceKind::External => line.write_str("external")?,
-        SourceKind::Interval(every) => write!(line, "{}", nanos(every))?,
+        SourceKind::None => line.push_str("none"),
+        SourceKind::External => line.push_str("external"),
+        SourceKind::Interval(every) => put!(line, "{}", nanos(every)),
     }
-    write!(
+    put!(
         line,
         ",{},{},{},{},{},{},{},{},{}",
         options.log_frames,
@@ -238,7 +243,7 @@ fn options(line: &mut String, options: &TopicOptions) -> fmt::Result {
             Some(false) => "0",
         },
         u8::from(options.own_ids),
-    )
+    );
 }
 
 fn word(room: Room) -> &'static str {
@@ -273,14 +278,16 @@ struct Quoted<'a>(&'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('\'')?;
-        for &byte in self.0 {
-            match byte {
-                b'!'..=b'~' if byte != b'%' => f.write_char(char::from(byte))?,
-                _ => write!(f, "%{byte:02X}")?,
-            }
-        }
-        Ok(())
+        let mut bytes = self.0.iter();
+        f.write_char('\'')
+            .and_then(|()| bytes.try_for_each(|byte| quoted(f, *byte)))
+    }
+}
+
+fn quoted(f: &mut fmt::Formatter<'_>, byte: u8) -> fmt::Result {
+    match byte {
+        b'!'..=b'~' if byte != b'%' => f.write_char(char::from(byte)),
+        _ => write!(f, "%{byte:02X}"),
     }
 }
 

@@ -59,6 +59,10 @@ impl SseState {
             );
             let waits = sub.waits();
             assert!(
+                !waits || sub.stall != Time::MAX,
+                "B1e: one that waits, and no stall clock runs"
+            );
+            assert!(
                 !waits || sub.list != Where::Data,
                 "D8b: one that waits has a turn coming"
             );
@@ -170,8 +174,7 @@ impl SseState {
         assert_eq!(self.runs.refs(), holders, "B8b: holders of runs");
         assert!(
             self.runs.bytes() <= self.config.held_bytes,
-            "B2a: {} bytes are held",
-            self.runs.bytes()
+            "B2a: bytes held"
         );
     }
 

@@ -8,10 +8,9 @@ use smallvec::SmallVec;
 use super::SseState;
 use super::subscribe::{SALT_FAREWELL, Why};
 use crate::action::CloseReason;
-use crate::frame::{Text, share};
+use crate::frame::{Sealed, Text, share};
 use crate::id::EventId;
 use crate::list::NIL;
-use crate::log::Entry;
 use crate::options::Slow;
 use crate::run::{Held, Piece, Pieces};
 use crate::subscriber::{BEAT, BEAT_EVENT, BEGUN, FAREWELL, How, PRIME, Phase, Sub};
@@ -19,10 +18,6 @@ use crate::topic::Topic;
 
 /// What a stream is lent at its turn.
 pub(super) enum Lend {
-    /// Nothing is pending.
-    Nothing,
-    /// It was found that the stream ends; look at it again.
-    Ends,
     /// `run[off..end]` that it holds already.
     Rest,
     /// One frame, as it stands in its log.
@@ -73,8 +68,9 @@ enum Src {
 }
 
 impl SseState {
-    /// Finds what is to be lent to this stream now.
-    pub(super) fn compose(&mut self, slot: u32) -> Lend {
+    /// Finds what is to be lent to this stream now; `None`: nothing is pending, or it was found that
+    /// the stream ends, so look at it again.
+    pub(super) fn compose(&mut self, slot: u32) -> Option<Lend> {
         let sub = self.subs.at(slot);
         if sub.phase == Phase::Streaming
             && !sub.has(BEGUN | PRIME)
@@ -87,9 +83,9 @@ impl SseState {
                 if pending > 1
                     && let Some(run) = self.span(topic, ordinal)
                 {
-                    return Lend::Shared(run);
+                    return Some(Lend::Shared(run));
                 }
-                return Lend::Frame { topic, ordinal };
+                return Some(Lend::Frame { topic, ordinal });
             }
         }
         self.compose_any(slot)
@@ -99,7 +95,7 @@ impl SseState {
     /// if there is no room to hold it.
     fn span(&mut self, slot: u32, from: u64) -> Option<u32> {
         let log = &self.topics[slot as usize].log;
-        let newest = log.newest()?.seq;
+        let newest = log.held(log.head() - 1).seq;
         let known = self
             .gathered
             .spans
@@ -111,7 +107,7 @@ impl SseState {
         }
         let (mut total, mut count) = (0, 0);
         for ordinal in from..log.head() {
-            let size = log.get(ordinal)?.frame.bytes.len();
+            let size = log.held(ordinal).frame.bytes.len();
             if count > 0 && total + size > self.config.run_bytes as usize {
                 break;
             }
@@ -124,7 +120,7 @@ impl SseState {
         let mut buf = Vec::with_capacity(total);
         let mut ends = Vec::with_capacity(count);
         for ordinal in from..from + count as u64 {
-            buf.extend_from_slice(&log.get(ordinal)?.frame.bytes);
+            buf.extend_from_slice(&log.held(ordinal).frame.bytes);
             ends.push(buf.len() as u32);
         }
         let pieces = Pieces::Span {
@@ -202,51 +198,49 @@ impl SseState {
 
     /// Puts together what is pending, whatever it is: the rest of what was begun; then notices,
     /// frames and the priming block in the order of their seqs; then the farewell; or a heartbeat.
-    fn compose_any(&mut self, slot: u32) -> Lend {
+    fn compose_any(&mut self, slot: u32) -> Option<Lend> {
         let sub = self.subs.at(slot);
         let rest = if sub.has(BEGUN) { sub.end - sub.off } else { 0 };
         let limit = self.config.run_bytes as usize;
-        if rest as usize >= limit {
-            return Lend::Rest;
-        }
-        if sub.phase == Phase::Ending && matches!(sub.how, How::Stop | How::Cut) {
-            return if rest > 0 { Lend::Rest } else { Lend::Nothing };
+        // One that is stopped has a turn only for what was begun.
+        let stopped = sub.phase == Phase::Ending && sub.how == How::Stop;
+        if stopped || rest as usize >= limit {
+            return Some(Lend::Rest);
         }
         if self.pass_lag(slot) {
-            return Lend::Ends;
+            return None;
         }
         let items = self.items(slot, rest as usize, limit);
         let total = items.iter().map(|item| self.size_of(item)).sum::<usize>();
         match (rest, &items[..]) {
-            (0, []) => return Lend::Nothing,
-            (_, []) => return Lend::Rest,
-            (0, [item]) => return self.lend_one(item),
+            (0, []) => return None,
+            (_, []) => return Some(Lend::Rest),
+            (0, [item]) => return Some(self.lend_one(item)),
             _ => {}
         }
         if self.runs.bytes() + u64::from(rest) + total as u64 > self.config.held_bytes {
-            return match rest {
+            return Some(match rest {
                 0 => self.lend_one(&items[0]),
                 _ => Lend::Rest,
-            };
+            });
         }
         let mut buf = Vec::with_capacity(rest as usize + total);
         let mut pieces = Vec::with_capacity(items.len() + 1);
         if rest > 0 {
             let sub = self.subs.at(slot);
-            if let Some(held) = self.runs.get(sub.run) {
-                buf.extend_from_slice(&held.bytes[sub.off as usize..sub.end as usize]);
-            }
+            let begun = &self.runs.get(sub.run).bytes;
+            buf.extend_from_slice(&begun[sub.off as usize..sub.end as usize]);
             pieces.push((rest, Piece::Begun));
         }
         for item in &items {
             self.write_item(item, &mut buf);
             pieces.push((buf.len() as u32, item.piece));
         }
-        Lend::Own {
+        Some(Lend::Own {
             bytes: share(buf),
             pieces: Pieces::List(pieces.into_boxed_slice()),
             rest,
-        }
+        })
     }
 
     /// Lag that is not told moves the cursor at once. True if it ends the stream.
@@ -262,9 +256,7 @@ impl SseState {
                 self.begin_ending(slot, How::Stop, CloseReason::Lagged);
                 return true;
             }
-            let told =
-                topic.options.tells_lag() || (cursor.is_gap() && topic.options.tells_resume());
-            if !told {
+            if !topic.options.tells_lag() && !cursor.is_gap() {
                 self.subs.at_mut(slot).cursors[which].advance(next);
                 self.stats.missed += missed;
             }
@@ -299,8 +291,8 @@ impl SseState {
                 Some((seq, _, which)) if !prime || seq <= sub.seq => {
                     let slot = sub.cursors[which].topic;
                     let topic = &self.topics[slot as usize];
-                    let item = self.item(slot, topic, at[which], sub);
-                    at[which] = (item_next(&item), false);
+                    let (next, item) = self.item(slot, topic, at[which], sub);
+                    at[which] = (next, false);
                     item
                 }
                 _ if prime => {
@@ -327,8 +319,8 @@ impl SseState {
         items
     }
 
-    /// The notice or frame at this place of a topic.
-    fn item(&self, slot: u32, topic: &Topic, at: (u64, bool), sub: &Sub) -> Item {
+    /// The notice or frame at this place of a topic, and the place after it.
+    fn item(&self, slot: u32, topic: &Topic, at: (u64, bool), sub: &Sub) -> (u64, Item) {
         let (flags, seq) = (sub.flags, sub.seq);
         let (next, gap) = at;
         let lagged = lag(topic, next, last_seq(sub));
@@ -339,30 +331,26 @@ impl SseState {
             // Before it is primed a stream carries no id: it would cover snapshots still to come.
             let primed = flags & PRIME != 0 && last <= seq;
             let id = (topic.options.history && !primed).then_some(last);
-            return Item {
-                piece: Piece::Notice {
-                    topic: slot,
-                    next: to,
-                    missed,
-                },
-                bytes: Src::Text(self.notice(topic, (!gap).then_some(missed), why, id)),
+            let piece = Piece::Notice {
+                topic: slot,
+                next: to,
+                missed,
             };
+            let bytes = Src::Text(self.notice(topic, (!gap).then_some(missed), why, id));
+            return (to, Item { piece, bytes });
         }
         let primed = flags & PRIME != 0;
-        let strip = primed
-            && topic.options.history
-            && topic.log.get(next).is_some_and(|entry| entry.seq <= seq);
-        Item {
-            piece: Piece::Frame {
-                topic: slot,
-                next: next + 1,
-            },
-            bytes: Src::Log {
-                topic: slot,
-                ordinal: next,
-                strip,
-            },
-        }
+        let strip = primed && topic.options.history && topic.log.held(next).seq <= seq;
+        let piece = Piece::Frame {
+            topic: slot,
+            next: next + 1,
+        };
+        let bytes = Src::Log {
+            topic: slot,
+            ordinal: next,
+            strip,
+        };
+        (next + 1, Item { piece, bytes })
     }
 
     fn notice(&self, topic: &Topic, missed: Option<u64>, why: &str, id: Option<u64>) -> Bytes {
@@ -450,13 +438,14 @@ impl SseState {
                 topic,
                 ordinal,
                 strip,
-            } => self.entry(*topic, *ordinal).map_or(0, |entry| {
+            } => {
+                let frame = self.frame(*topic, *ordinal);
                 if *strip {
-                    entry.frame.before_id().len() + 1
+                    frame.before_id().len() + 1
                 } else {
-                    entry.frame.bytes.len()
+                    frame.bytes.len()
                 }
-            }),
+            }
         }
     }
 
@@ -468,20 +457,19 @@ impl SseState {
                 ordinal,
                 strip,
             } => {
-                if let Some(entry) = self.entry(*topic, *ordinal) {
-                    if *strip {
-                        buf.extend_from_slice(entry.frame.before_id());
-                        buf.push(b'\n');
-                    } else {
-                        buf.extend_from_slice(&entry.frame.bytes);
-                    }
+                let frame = self.frame(*topic, *ordinal);
+                if *strip {
+                    buf.extend_from_slice(frame.before_id());
+                    buf.push(b'\n');
+                } else {
+                    buf.extend_from_slice(&frame.bytes);
                 }
             }
         }
     }
 
-    fn entry(&self, topic: u32, ordinal: u64) -> Option<&Entry> {
-        self.topics.get(topic as usize)?.log.get(ordinal)
+    fn frame(&self, topic: u32, ordinal: u64) -> &Sealed {
+        &self.topics[topic as usize].log.held(ordinal).frame
     }
 }
 
@@ -522,13 +510,6 @@ fn next_seq(topic: &Topic, (next, gap): (u64, bool), limit: u64) -> Option<(u64,
 fn before(topic: &Topic, ordinal: u64) -> u64 {
     let held = ordinal.checked_sub(1).and_then(|last| topic.log.get(last));
     held.map_or(topic.log.floor, |entry| entry.seq)
-}
-
-fn item_next(item: &Item) -> u64 {
-    match item.piece {
-        Piece::Frame { next, .. } | Piece::Notice { next, .. } => next,
-        _ => 0,
-    }
 }
 
 fn beat(event: bool) -> Item {

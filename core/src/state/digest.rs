@@ -286,11 +286,10 @@ impl Walk<'_> {
         if sub.run == NIL {
             return self.number(0);
         }
-        if let Some(held) = state.runs.get(sub.run) {
-            self.lent(slot, &held.bytes[..sub.end as usize], sub.off);
-            if !sub.has(crate::subscriber::BEGUN) {
-                self.pieces(&held.pieces);
-            }
+        let held = state.runs.get(sub.run);
+        self.lent(slot, &held.bytes[..sub.end as usize], sub.off);
+        if !sub.has(crate::subscriber::BEGUN) {
+            self.pieces(&held.pieces);
         }
     }
 

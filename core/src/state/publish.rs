@@ -6,7 +6,7 @@ use crate::error::{Bound, Error};
 use crate::frame::Frame;
 use crate::id::EventId;
 use crate::input::{Published, Room};
-use crate::subscriber::{BLOCKED, IN_FLIGHT, RESTED, WOKEN};
+use crate::subscriber::RESTED;
 use crate::time::Time;
 use crate::topic::{Crowd, RoomWanted};
 
@@ -98,9 +98,7 @@ impl SseState {
         let sealed = frame.seal(id);
         let topic = &mut self.topics[slot as usize];
         let held = topic.log.bytes();
-        for _ in 0..surplus {
-            topic.log.evict();
-        }
+        topic.log.evict(surplus);
         topic.log.push(self.seq, sealed);
         self.logs_bytes = self.logs_bytes - held + topic.log.bytes();
         self.stats.published += 1;
@@ -148,18 +146,19 @@ impl SseState {
                 None => behind[index - round.len()],
             };
             let sub = self.subs.at(member);
-            let cursor = sub.cursors.iter().find(|cursor| cursor.topic == slot)?;
-            let next = topic.log.get(cursor.next);
-            if cursor.next >= before || next.is_some_and(|frame| frame.seq > last_seq(sub)) {
+            let mut cursors = sub.cursors.iter().filter(|cursor| cursor.topic == slot);
+            let next = cursors.next().map_or(u64::MAX, |cursor| cursor.next);
+            let frame = topic.log.get(next);
+            if next >= before || frame.is_some_and(|frame| frame.seq > last_seq(sub)) {
                 return None;
             }
             // A stalled client must not hold up the others.
-            let until = sub.has(BLOCKED | IN_FLIGHT | WOKEN).then(|| {
-                let since = match sub.stall {
-                    // Nothing was offered to one that is at rest.
-                    Time::MAX => sub.last,
-                    _ if sub.has(RESTED) => sub.last,
-                    stall => stall.max(sub.last),
+            let until = sub.waits().then(|| {
+                // Nothing was offered to one that is at rest.
+                let since = if sub.has(RESTED) {
+                    sub.last
+                } else {
+                    sub.stall.max(sub.last)
                 };
                 since + self.config.reader_patience
             });

@@ -71,7 +71,10 @@ impl SseState {
             self.settle(slot, sink);
             return true;
         }
-        if self.can_poll() && self.poll_next(sink) {
+        if self.can_poll()
+            && let Some(&(_, slot)) = self.polls_waiting.first()
+        {
+            self.poll_next(slot, sink);
             return true;
         }
         match self.data.first() {

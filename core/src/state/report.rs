@@ -47,10 +47,10 @@ impl SseState {
         {
             return false;
         }
-        let ([cursor], Some(held)) = (&mut sub.cursors[..], self.runs.get(sub.run)) else {
+        let [cursor] = &mut sub.cursors[..] else {
             return false;
         };
-        let Pieces::Frame { topic, ordinal, .. } = held.pieces else {
+        let Pieces::Frame { topic, ordinal, .. } = self.runs.get(sub.run).pieces else {
             return false;
         };
         let here = &mut self.topics[topic as usize];
@@ -94,14 +94,10 @@ impl SseState {
         } else if sub.run != NIL {
             self.progress(slot, bytes, whole);
             let run = sub_run(self.subs.at_mut(slot));
-            let left = match self.runs.get(run) {
-                Some(held) => {
-                    let size = held.bytes.len() as u32;
-                    let sub = self.subs.at_mut(slot);
-                    settle(sub, &held.pieces, size, bytes, &mut self.stats)
-                }
-                None => None,
-            };
+            let held = self.runs.get(run);
+            let size = held.bytes.len() as u32;
+            let sub = self.subs.at_mut(slot);
+            let left = settle(sub, &held.pieces, size, bytes, &mut self.stats);
             match left {
                 Some((off, end)) => {
                     let sub = self.subs.at_mut(slot);

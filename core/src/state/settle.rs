@@ -96,7 +96,7 @@ impl SseState {
         members.swap_remove(index as usize);
         if let Some(&moved) = members.get(index as usize) {
             let sub = self.subs.at_mut(moved);
-            if let Some(cursor) = sub.cursors.iter_mut().find(|cursor| cursor.topic == topic) {
+            for cursor in sub.cursors.iter_mut().filter(|one| one.topic == topic) {
                 cursor.set_place(vector, index);
             }
         }
@@ -260,18 +260,12 @@ impl SseState {
         true
     }
 
-    /// Asks for the poll that has waited longest, while there is room for one.
-    pub(super) fn poll_next(&mut self, sink: &mut (impl Sink + ?Sized)) -> bool {
-        if self.held.polls >= self.config.polls {
-            return false;
-        }
-        let Some(&(_, slot)) = self.polls_waiting.first() else {
-            return false;
-        };
+    /// Asks for the poll of this topic, which has waited longest.
+    pub(super) fn poll_next(&mut self, slot: u32, sink: &mut (impl Sink + ?Sized)) {
         self.set_poll(slot, Poll::InFlight(self.now + self.config.poll_timeout));
         let topic = &mut self.topics[slot as usize];
         let Source::Running(running) = &mut topic.source else {
-            return false;
+            return; // coverage: polls wait while their source runs
         };
         running.polls += 1;
         let (start, number) = (running.start, running.polls);
@@ -281,7 +275,6 @@ impl SseState {
             token: SourceToken { slot, start },
             number,
         });
-        true
     }
 
     /// A member of a topic with a waiting publisher has moved.

@@ -1,11 +1,11 @@
 //! Deadlines: the wheel for connections, one ordered map for what is exact.
 
-use super::SseState;
 use super::subscribe::SALT_HEARTBEAT;
+use super::{Shutdown, SseState};
 use crate::action::{CloseReason, Ending};
 use crate::subscriber::{BEAT, How, Phase, RESTED, Sub, Where};
 use crate::time::{Time, nanos};
-use crate::topic::{Poll, Source};
+use crate::topic::{Poll, RoomWanted, Source};
 use core::time::Duration;
 
 /// A deadline that is exact.
@@ -68,19 +68,14 @@ impl SseState {
             && at <= self.now
         {
             self.timers.pop_first();
-            self.fire_exact(timer);
+            self.fire_exact(timer, at);
             return true;
         }
-        match self.wheel.pop(&mut self.subs, self.tick) {
-            Some(slot) => {
-                self.fire_sub(slot);
-                true
-            }
-            None => false,
-        }
+        let due = self.wheel.pop(&mut self.subs, self.tick);
+        due.map(|slot| self.fire_sub(slot)).is_some()
     }
 
-    fn fire_exact(&mut self, timer: Timer) {
+    fn fire_exact(&mut self, timer: Timer, at: Time) {
         match timer {
             Timer::Body(slot) => self.doom(slot, CloseReason::BodyTimeout, Ending::Cut),
             Timer::Linger(slot) => {
@@ -92,32 +87,33 @@ impl SseState {
                 self.unsettle(slot);
             }
             Timer::Room(slot) => {
-                if let Some(wanted) = &mut self.topics[slot as usize].room {
-                    wanted.until = None;
-                }
+                let topic = &mut self.topics[slot as usize];
+                topic.room = topic.room.map(|wanted| RoomWanted {
+                    until: None,
+                    ..wanted
+                });
                 self.unsettle(slot);
             }
-            Timer::Poll(slot) => self.fire_poll(slot),
+            Timer::Poll(slot) => self.fire_poll(slot, at),
             Timer::Grace => {
-                if let Some(shutdown) = &mut self.shutdown {
-                    shutdown.over = true;
-                }
+                self.shutdown = self.shutdown.map(|shutdown| Shutdown {
+                    over: true,
+                    ..shutdown
+                });
                 self.sweep_subs = Some(0);
             }
         }
     }
 
-    fn fire_poll(&mut self, slot: u32) {
-        let Source::Running(running) = self.topics[slot as usize].source else {
-            return;
-        };
-        match running.poll {
-            Poll::At(at) => self.set_poll(slot, Poll::Waiting(at)),
-            Poll::InFlight(until) => {
-                self.stats.polls_failed += 1;
-                self.next_poll(slot, until);
-            }
-            Poll::Never | Poll::Waiting(_) => {}
+    /// A poll is due, or the one in flight has taken too long.
+    fn fire_poll(&mut self, slot: u32, at: Time) {
+        let late = matches!(self.topics[slot as usize].source,
+            Source::Running(running) if matches!(running.poll, Poll::InFlight(_)));
+        if late {
+            self.stats.polls_failed += 1;
+            self.next_poll(slot, at);
+        } else {
+            self.set_poll(slot, Poll::Waiting(at));
         }
     }
 
@@ -191,7 +187,6 @@ impl SseState {
         let sub = self.subs.at(slot);
         let patience = nanos(self.config.write_timeout);
         let (deadline, span) = match sub.phase {
-            Phase::Head | Phase::Deciding | Phase::Finishing => (sub.until, u64::MAX),
             Phase::Streaming => {
                 let span = match sub.heartbeat {
                     0 => patience,
@@ -209,7 +204,7 @@ impl SseState {
                 let stalls = self.stalls_at(slot, sub);
                 (sub.until.min(expires).min(stalls), patience)
             }
-            _ => return self.wheel.remove(&mut self.subs, slot),
+            _ => (sub.until, u64::MAX),
         };
         // A stall that begins later than now is still met.
         let at = deadline.min(self.now + Duration::from_nanos(span));

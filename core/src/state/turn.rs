@@ -29,15 +29,13 @@ impl SseState {
             }
             return self.wake(slot, sink);
         }
-        let lend = self.compose(slot);
+        let Some(lend) = self.compose(slot) else {
+            return self.advance(slot);
+        };
         let id = self.subs.id(slot);
         let (answer, size) = match &lend {
-            Lend::Nothing | Lend::Ends => return self.advance(slot),
             Lend::Frame { topic, ordinal } => {
-                let Some(entry) = self.topics[*topic as usize].log.get(*ordinal) else {
-                    return self.advance(slot);
-                };
-                let whole = &entry.frame.bytes;
+                let whole = &self.topics[*topic as usize].log.held(*ordinal).frame.bytes;
                 let end = whole.len() as u32;
                 let start = 0;
                 (sink.write(id, Run { whole, start, end }), end)
@@ -53,10 +51,7 @@ impl SseState {
                     Lend::Shared(run) => (run, 0, None),
                     _ => (sub.run, sub.off, Some(sub.end)),
                 };
-                let Some(held) = self.runs.get(run) else {
-                    return self.advance(slot);
-                };
-                let whole = &held.bytes;
+                let whole = &self.runs.get(run).bytes;
                 let end = rest_end.unwrap_or(whole.len() as u32);
                 (sink.write(id, Run { whole, start, end }), end - start)
             }
@@ -88,9 +83,7 @@ impl SseState {
         if !usual || cursor.is_gap() || ordinal + 1 != topic.log.head() {
             return false;
         }
-        let Some(entry) = topic.log.get_mut(ordinal) else {
-            return false;
-        };
+        let entry = topic.log.held_mut(ordinal);
         let whole = &entry.frame.bytes;
         let end = whole.len() as u32;
         let start = 0;
@@ -160,24 +153,22 @@ impl SseState {
         if self.end_if_told(slot) {
             return Ok(Pulled::Nothing);
         }
-        let lend = self.compose(slot);
+        let Some(lend) = self.compose(slot) else {
+            self.advance(slot);
+            return Ok(Pulled::Nothing);
+        };
         let bytes = match &lend {
-            Lend::Nothing | Lend::Ends => None,
-            Lend::Frame { topic, ordinal } => self.topics[*topic as usize]
-                .log
-                .get(*ordinal)
-                .map(|entry| entry.frame.bytes.clone()),
-            Lend::Own { bytes, .. } => Some(bytes.clone()),
-            Lend::Shared(run) => self.runs.get(*run).map(|held| held.bytes.clone()),
+            Lend::Frame { topic, ordinal } => {
+                let log = &self.topics[*topic as usize].log;
+                log.held(*ordinal).frame.bytes.clone()
+            }
+            Lend::Own { bytes, .. } => bytes.clone(),
+            Lend::Shared(run) => self.runs.get(*run).bytes.clone(),
             Lend::Rest => {
                 let sub = self.subs.at(slot);
                 let range = sub.off as usize..sub.end as usize;
-                self.runs.get(sub.run).map(|held| held.bytes.slice(range))
+                self.runs.get(sub.run).bytes.slice(range)
             }
-        };
-        let Some(bytes) = bytes else {
-            self.advance(slot);
-            return Ok(Pulled::Nothing);
         };
         self.answered(slot, lend, bytes.len() as u32, Answer::All);
         self.drop_gathered();
@@ -210,7 +201,6 @@ impl SseState {
     /// So many bytes of a run that was answered at once were accepted.
     fn accepted(&mut self, slot: u32, lend: Lend, size: u32, bytes: u32) {
         let held = match &lend {
-            Lend::Nothing | Lend::Ends => return,
             Lend::Rest => {
                 self.progress(slot, bytes, bytes == size);
                 return self.rest_accepted(slot, bytes);
@@ -236,13 +226,11 @@ impl SseState {
                 let sub = self.subs.at_mut(slot);
                 settle(sub, &pieces, size, bytes, &mut self.stats)
             }
-            Lend::Shared(run) => match self.runs.get(*run) {
-                Some(held) => {
-                    let sub = self.subs.at_mut(slot);
-                    settle(sub, &held.pieces, size, bytes, &mut self.stats)
-                }
-                None => None,
-            },
+            Lend::Shared(run) => {
+                let held = self.runs.get(*run);
+                let sub = self.subs.at_mut(slot);
+                settle(sub, &held.pieces, size, bytes, &mut self.stats)
+            }
         };
         self.progress(slot, bytes, bytes == size);
         self.moved(slot);
@@ -273,7 +261,7 @@ impl SseState {
             _ => 0,
         };
         if let Some(run) = self.hold(lend) {
-            let size = self.runs.get(run).map_or(0, |held| held.bytes.len());
+            let size = self.runs.get(run).bytes.len();
             let sub = self.subs.at_mut(slot);
             let old = core::mem::replace(&mut sub.run, run);
             sub.off = 0;
@@ -296,7 +284,7 @@ impl SseState {
     fn hold(&mut self, lend: Lend) -> Option<u32> {
         let room = self.config.held_bytes - self.runs.bytes().min(self.config.held_bytes);
         match lend {
-            Lend::Nothing | Lend::Ends | Lend::Rest => None,
+            Lend::Rest => None, // coverage: what was begun is held already
             Lend::Shared(run) => {
                 self.runs.hold(run);
                 Some(run)
@@ -305,7 +293,7 @@ impl SseState {
                 (bytes.len() as u64 <= room).then(|| self.runs.insert(bytes, pieces))
             }
             Lend::Frame { topic, ordinal } => {
-                let entry = self.topics[topic as usize].log.get_mut(ordinal)?;
+                let entry = self.topics[topic as usize].log.held_mut(ordinal);
                 if entry.run != NIL {
                     self.runs.hold(entry.run);
                     return Some(entry.run);
