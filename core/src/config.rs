@@ -191,14 +191,16 @@ impl Config {
             }
         }
         // Slots are written into 31 bits where a bit tells streams from topics.
-        if self.subscribers > TABLE_MAX || self.topics > TABLE_MAX {
-            return Err(ConfigError::TooLarge("subscribers"));
-        }
-        if self.frame_bytes > 1 << 30 {
-            return Err(ConfigError::TooLarge("frame_bytes"));
-        }
-        if self.generations == u32::MAX {
-            return Err(ConfigError::TooLarge("generations"));
+        let most = [
+            ("subscribers", self.subscribers, TABLE_MAX),
+            ("topics", self.topics, TABLE_MAX),
+            ("frame_bytes", self.frame_bytes, 1 << 30),
+            ("generations", self.generations, u32::MAX - 1),
+        ];
+        for (field, value, most) in most {
+            if value > most {
+                return Err(ConfigError::TooLarge(field));
+            }
         }
         Ok(self)
     }
