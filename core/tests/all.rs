@@ -28,10 +28,18 @@ mod b_ends;
 mod b_extremes;
 #[path = "journal.rs"]
 mod b_journal;
+#[path = "journal_faults.rs"]
+mod b_journal_faults;
+#[path = "lend.rs"]
+mod b_lend;
 #[path = "life.rs"]
 mod b_life;
 #[path = "slow.rs"]
 mod b_slow;
+#[path = "text.rs"]
+mod b_text;
+#[path = "together.rs"]
+mod b_together;
 #[path = "wire_ends.rs"]
 mod b_wire_ends;
 #[path = "wire_events.rs"]
@@ -46,6 +54,8 @@ mod b_wire_runs;
 mod b_wire_silence;
 #[path = "http_answer.rs"]
 mod c_http_answer;
+#[path = "http_corners.rs"]
+mod c_http_corners;
 #[path = "http_host.rs"]
 mod c_http_host;
 #[path = "http_origin.rs"]
