@@ -61,6 +61,8 @@ pub(super) struct Conn {
     pub(super) decided: bool,
     /// A request that was refused and not dealt with.
     owes: bool,
+    /// The machine was asked for a stream, or refused something before.
+    pub(super) tried: bool,
     /// What was lent, and how much of it the socket took.
     pub(super) lent: Option<Lent>,
     pub(super) in_flight: bool,
@@ -110,6 +112,7 @@ pub(super) struct Source {
 #[derive(Debug)]
 pub(crate) struct Fed {
     pub(crate) id: Option<SubscriberId>,
+    subscribes: bool,
     what: What,
 }
 
@@ -236,7 +239,12 @@ impl Ledger {
             }
             _ => What::Other,
         };
-        Fed { id, what }
+        let subscribes = matches!(input, Input::Subscribe(_));
+        Fed {
+            id,
+            subscribes,
+            what,
+        }
     }
 
     /// The call has returned; whether the id that it named lives.
@@ -252,7 +260,10 @@ impl Ledger {
         {
             conn.dies();
         }
-        let conn = fed.id.and_then(|id| self.conns.get_mut(&id));
+        let mut conn = fed.id.and_then(|id| self.conns.get_mut(&id));
+        if let Some(conn) = &mut conn {
+            conn.tried |= fed.subscribes || result.is_err();
+        }
         match (fed.what, conn) {
             (What::Accept, _) => self.accepted(result),
             (What::Decide, Some(conn)) => match result {
@@ -437,7 +448,7 @@ impl Ledger {
         let gone = conn
             .socket
             .and_then(|key| self.sockets.get(&key))
-            .is_none_or(|truth| truth.gone || truth.closed.is_some());
+            .is_none_or(|truth| truth.gone || truth.shut_failed);
         let wrong = if bytes > size {
             Some(format!("{bytes} of {size} bytes were accepted"))
         } else if !scripted || socket == Socket::Gone {

@@ -173,11 +173,10 @@ impl Ledger {
             .collect()
     }
 
-    /// The machine closed this socket because the driver wanted it so.
-    pub(crate) fn closed_by_the_driver(&self, key: usize) -> bool {
+    /// What the machine closed this socket for, and whether it was ever asked for a stream.
+    pub(crate) fn end_of(&self, key: usize) -> (Option<CloseReason>, bool) {
         let conn = self.id_of(key).and_then(|id| self.conns.get(&id));
-        let reason = conn.and_then(|conn| conn.reason);
-        matches!(reason, Some(CloseReason::Asked | CloseReason::Answered))
+        conn.map_or((None, false), |conn| (conn.reason, conn.tried))
     }
 
     /// True if a request of this socket was decided on, or need not be any more.

@@ -45,6 +45,7 @@ pub enum Wrong {
     ForgetsHeads,
     ReadsOnce,
     ClosesWhoAsks,
+    RefusesEverybody,
     ServesTheWrongTopic,
     Spins,
     TriesAtOnceAgain,
@@ -54,7 +55,7 @@ pub enum Wrong {
 
 impl Wrong {
     /// All of them.
-    pub const ALL: [Wrong; 35] = {
+    pub const ALL: [Wrong; 36] = {
         use Wrong::*;
         [
             PumpsOnce,
@@ -87,6 +88,7 @@ impl Wrong {
             ForgetsHeads,
             ReadsOnce,
             ClosesWhoAsks,
+            RefusesEverybody,
             ServesTheWrongTopic,
             Spins,
             TriesAtOnceAgain,
@@ -119,7 +121,7 @@ impl Wrong {
             LosesAPublish | FeedsTwice => "K18",
             AddsABanner | WritesTwice => "K19",
             ForgetsHeads => "K20",
-            ReadsOnce | ClosesWhoAsks => "K21",
+            ReadsOnce | ClosesWhoAsks | RefusesEverybody => "K21",
             ServesTheWrongTopic => "K22",
             Spins | TriesAtOnceAgain | ReadsForEver => "K23",
             EndsEarly => "K24",
@@ -165,6 +167,7 @@ impl<E: Engine> Engine for WrongEngine<E> {
             | (Wrong::ForgetsWritable, Input::Writable { .. })
             | (Wrong::ForgetsPeers, Input::PeerGone { .. })
             | (Wrong::ForgetsHeads, Input::HeadHeld { .. }) => return Ok(Reply::Done),
+            (Wrong::RefusesEverybody, Input::Subscribe(_)) => return Err(Error::Absent),
             (Wrong::ForgetsAReport, Input::Report(_)) if self.every(5) => {
                 return Ok(Reply::Stale(0));
             }

@@ -190,6 +190,13 @@ impl Client {
         head.split(' ').nth(1).map(str::to_owned)
     }
 
+    /// Its request is whole and for a topic that there is, and it did not leave before it was answered.
+    pub(crate) fn asks_for_a_topic(&self) -> bool {
+        let path = self.path().unwrap_or_default();
+        let stayed = !self.reset && (!self.ended || self.saw_the_end);
+        self.asked && stayed && [NEWS, LOAD, FEED, WAIT].contains(&path.as_str())
+    }
+
     /// What it got.
     pub(crate) fn received(&self) -> &[u8] {
         &self.received

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sse_state::CloseReason;
+
 use crate::script::{Client, NEWS, WAIT, World, body};
 use crate::wire::Parser;
 
@@ -14,11 +16,18 @@ pub(super) fn check(world: &mut World) {
     if let Some(wrong) = wrong {
         world.duties.ledger().broken("K22", wrong);
     }
-    let ignored = (0..world.clients.len()).find(|&key| {
-        world.clients[key].was_ignored() && world.duties.ledger().closed_by_the_driver(key)
-    });
-    if let Some(key) = ignored {
-        let text = format!("client {key} sent a whole request, and got no answer");
+    for key in 0..world.clients.len() {
+        let client = &world.clients[key];
+        let (reason, tried) = world.duties.ledger().end_of(key);
+        let by_the_loop = matches!(reason, Some(CloseReason::Asked | CloseReason::Answered));
+        let why = if by_the_loop && client.was_ignored() {
+            "sent a whole request, and got no answer"
+        } else if by_the_loop && client.asks_for_a_topic() && !tried {
+            "asked for a topic, and the machine was never asked to open its stream"
+        } else {
+            continue;
+        };
+        let text = format!("client {key} {why}");
         world.duties.ledger().broken("K21", text);
     }
     let gap = |client: &Client| {
