@@ -151,7 +151,9 @@ impl Listener for TcpListener {
         loop {
             match self.0.get_ref().accept() {
                 Ok((stream, peer)) => {
-                    let local = stream.local_addr()?;
+                    // Where it fails, the peer has gone already, which says nothing of the listener.
+                    let aborted = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
+                    let local = stream.local_addr().map_err(aborted)?;
                     // It was made non-blocking by nobody yet.
                     return Poll::Ready(Async::new(stream).map(|stream| Accepted {
                         stream: Socket(stream),

@@ -143,7 +143,8 @@ const NOBODY: Published = Published {
 };
 
 /// A publish that waits until no stream that keeps reading would lose anything by it. It is made when
-/// this is awaited; dropped before, it is not made.
+/// this is awaited; dropped before, it is not made. Whether anybody listens at all is asked at once: an event
+/// for nobody is not even encoded.
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct PublishWait<'a> {
     shared: Arc<Shared>,

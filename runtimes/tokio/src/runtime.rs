@@ -148,7 +148,9 @@ impl Listener for TcpListener {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted<Socket>>> {
         let (stream, peer) = ready!(self.0.poll_accept(cx))?;
-        let local = stream.local_addr()?;
+        // Where it fails, the peer has gone already, which says nothing of the listener.
+        let aborted = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
+        let local = stream.local_addr().map_err(aborted)?;
         Poll::Ready(Ok(Accepted {
             stream: Socket(stream),
             peer: Some(peer),
