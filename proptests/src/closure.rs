@@ -14,6 +14,7 @@ use crate::choice::Prng;
 use crate::part::Part;
 
 pub mod configuration;
+mod hand;
 pub mod ops;
 pub mod others;
 mod probes;

@@ -2,7 +2,7 @@
 
 use super::{SseState, TOPIC};
 use crate::list::NIL;
-use crate::subscriber::{BEGUN, BLOCKED, Cursor, IN_FLIGHT, MOUNTED, Phase, STREAM, WOKEN, Where};
+use crate::subscriber::{BEGUN, BLOCKED, IN_FLIGHT, MOUNTED, Phase, STREAM, WOKEN, Where};
 use crate::time::Time;
 use crate::topic::{Crowd, Poll, Source};
 
@@ -23,9 +23,18 @@ impl SseState {
     /// How many frames the last of all members is behind its topic.
     #[doc(hidden)]
     pub fn greatest_lag(&self) -> u64 {
+        self.lags().max().unwrap_or(0)
+    }
+
+    /// How many frames all members together are behind their topics.
+    #[doc(hidden)]
+    pub fn pending(&self) -> u64 {
+        self.lags().sum()
+    }
+
+    fn lags(&self) -> impl Iterator<Item = u64> {
         let cursors = (0..self.subs.used()).flat_map(|slot| &self.subs.at(slot).cursors);
-        let lag = |cursor: &Cursor| self.topics[cursor.topic as usize].log.head() - cursor.next;
-        cursors.map(lag).max().unwrap_or(0)
+        cursors.map(|cursor| self.topics[cursor.topic as usize].log.head() - cursor.next)
     }
 
     fn check_subs(&self) {

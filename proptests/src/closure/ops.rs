@@ -303,7 +303,7 @@ pub fn input<E: Explored>(op: Op, world: &World<E>, of: &Configuration) -> Optio
         },
         Op::Answer(place) => Input::Answer {
             id: id(place)?,
-            bytes: Bytes::from_static(b"404"),
+            bytes: Bytes::from_static(b"404\n\n"),
         },
     })
 }

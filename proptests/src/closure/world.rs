@@ -4,11 +4,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use sse_state::{
-    Answer, CloseReason, Control, Engine, Error, EventId, Input, Name, Published, Pulled, Pumped,
-    Reply, Room, Run, Sink, SourceToken, SseState, SubscriberId, Time,
+    Answer, Config, Engine, Error, EventId, Input, Published, Pulled, Pumped, Reply, Room,
+    SourceToken, SseState, SubscriberId, Time,
 };
 
 use super::configuration::{Configuration, Hands, frame};
+use super::hand::Hand;
 use super::ops::{self, Lent, Op, Take};
 use super::reach::Reached;
 
@@ -16,6 +17,8 @@ use super::reach::Reached;
 pub trait Explored: Engine + Clone {
     /// How many frames the last of all members is behind its topic.
     fn greatest_lag(&self) -> u64;
+    /// How many frames all members together are behind their topics.
+    fn pending(&self) -> u64;
     /// Panics if it is broken inside.
     fn check(&self);
 }
@@ -23,6 +26,10 @@ pub trait Explored: Engine + Clone {
 impl Explored for SseState {
     fn greatest_lag(&self) -> u64 {
         SseState::greatest_lag(self)
+    }
+
+    fn pending(&self) -> u64 {
+        SseState::pending(self)
     }
 
     fn check(&self) {
@@ -52,6 +59,8 @@ pub struct Env {
     pub shutdown: bool,
     /// The start of the last source.
     pub starts: u64,
+    /// Frames that were begun in this step.
+    pub frames: u64,
     roles: u32,
 }
 
@@ -68,6 +77,10 @@ pub struct Conn {
     pub flight: Option<Lent>,
     /// It takes nothing until it is writable.
     pub blocked: bool,
+    /// What of a block was begun and is not finished.
+    pub owed: Bytes,
+    /// The run that is in flight.
+    pub(super) run: Bytes,
     /// It became writable while in flight.
     pub early: bool,
     /// It was woken and has not pulled.
@@ -153,7 +166,9 @@ impl<E: Explored> World<E> {
         notes: &mut Notes,
     ) -> Result<(), Broken> {
         let due = self.engine.poll_timeout();
+        let sums = self.sums();
         notes.wrote = false;
+        self.env.frames = 0;
         match op {
             Op::Pump(take) => self.pump(take, of, notes)?,
             Op::Tick => {
@@ -174,6 +189,43 @@ impl<E: Explored> World<E> {
             _ => self.call(op, of, before, notes)?,
         }
         self.engine.check();
+        self.conserved(op, of, sums)
+    }
+
+    /// Frames pending, published, and what has become of them: delivered, missed, abandoned.
+    fn sums(&self) -> [u64; 5] {
+        let stats = self.engine.stats();
+        [
+            self.engine.pending(),
+            stats.published,
+            stats.delivered,
+            stats.missed,
+            stats.abandoned,
+        ]
+    }
+
+    /// No frame is lost or doubled: what was pending still is, or is counted; and what is counted as
+    /// delivered was written.
+    fn conserved(&self, op: Op, of: &Configuration, before: [u64; 5]) -> Result<(), Broken> {
+        let [was, published, delivered, missed, abandoned] = before;
+        let after = self.sums();
+        let given = after[2] - delivered;
+        // What could not be held in flight is cut, whatever was written of it.
+        let cut = of.config.held_bytes < Config::new(of.config.epoch).held_bytes;
+        if given != self.env.frames && !(cut && given < self.env.frames) {
+            let frames = self.env.frames;
+            return Err(format!(
+                "D2: {frames} frames were written, {given} are counted"
+            ));
+        }
+        let gone = given + (after[3] - missed) + (after[4] - abandoned);
+        let joins = matches!(op, Op::Open(_));
+        if !joins && published == after[1] && was != after[0] + gone {
+            let is = after[0];
+            return Err(format!(
+                "B9: {was} were pending, {is} are, {gone} are accounted for"
+            ));
+        }
         Ok(())
     }
 
@@ -262,12 +314,18 @@ impl<E: Explored> World<E> {
                     conn.stream = true;
                 }
             }
-            (Input::Report(reports), _) => {
+            // A report for one that is to be closed comes too late.
+            (Input::Report(reports), stale) => {
                 for report in reports.iter() {
                     if let Some(conn) = self.env.conn(report.id) {
+                        let frames = match stale {
+                            Reply::Stale(0) => conn.accepts(report.bytes),
+                            _ => 0,
+                        };
                         conn.flight = None;
                         conn.blocked = report.socket == sse_state::Socket::Blocked && !conn.early;
                         conn.early = false;
+                        self.env.frames += frames;
                     }
                 }
             }
@@ -280,6 +338,11 @@ impl<E: Explored> World<E> {
             (Input::Pull { id }, Reply::Pulled(pulled)) => {
                 if let Some(conn) = self.env.conn(*id) {
                     conn.woken = false;
+                    let mut frames = 0;
+                    if let Pulled::Run(bytes) = pulled {
+                        conn.run = bytes.clone();
+                        frames = conn.accepts(u32::MAX);
+                    }
                     let role = conn.role;
                     if let (Pulled::Run(bytes), Some(seen)) = (pulled, &mut notes.seen) {
                         seen.push(Seen::Wrote {
@@ -288,6 +351,7 @@ impl<E: Explored> World<E> {
                             answer: Answer::All,
                         });
                     }
+                    self.env.frames += frames;
                 }
             }
             (Input::Shutdown { .. }, _) => self.env.shutdown = true,
@@ -381,8 +445,32 @@ impl<E: Explored> World<E> {
     }
 }
 
+impl Conn {
+    /// So many bytes of its run were accepted: what is left of the block that they end in is owed. Tells
+    /// how many frames were begun.
+    pub(super) fn accepts(&mut self, bytes: u32) -> u64 {
+        let run = core::mem::take(&mut self.run);
+        let (bytes, owed) = (run.len().min(bytes as usize), self.owed.len());
+        let start = bytes.min(owed);
+        let rest = run.slice(start..);
+        if bytes < owed {
+            self.owed = run.slice(bytes..owed);
+            return 0;
+        }
+        let (mut end, mut frames) = (0, 0);
+        for at in 2..=rest.len() {
+            if rest[at - 2..at] == *b"\n\n" && end < bytes - start {
+                frames += u64::from(rest[end..].starts_with(b"data: "));
+                end = at;
+            }
+        }
+        self.owed = rest.slice(bytes - start..end.max(bytes - start));
+        frames
+    }
+}
+
 impl Env {
-    fn conn(&mut self, id: SubscriberId) -> Option<&mut Conn> {
+    pub(super) fn conn(&mut self, id: SubscriberId) -> Option<&mut Conn> {
         self.conns.iter_mut().find(|conn| conn.id == id)
     }
 
@@ -393,155 +481,12 @@ impl Env {
             stream,
             flight: None,
             blocked: false,
+            owed: Bytes::new(),
+            run: Bytes::new(),
             early: false,
             woken: false,
         });
         self.roles += 1;
-    }
-}
-
-/// Executes what one visit of a pump wants done.
-struct Hand<'a> {
-    env: &'a mut Env,
-    of: &'a Configuration,
-    take: Take,
-    notes: &'a mut Notes,
-    broken: Option<Broken>,
-    acted: bool,
-}
-
-impl Sink for Hand<'_> {
-    fn write(&mut self, id: SubscriberId, run: Run<'_>) -> Answer {
-        self.acted = true;
-        self.notes.wrote = true;
-        let lent = Lent::of(&run);
-        let answer = match self.take {
-            Take::All => Answer::All,
-            // What is no choice of its own is taken whole.
-            Take::Blocked(part) => part.of(lent).map_or(Answer::All, Answer::Blocked),
-            Take::Gone => Answer::Gone,
-            Take::InFlight => Answer::InFlight,
-        };
-        self.notes.reached.answer(answer);
-        let Some(conn) = self.env.conn(id) else {
-            self.breaks(format!("I3: a write to {id:?}, which is dead"));
-            return answer;
-        };
-        if conn.flight.is_some() || conn.blocked {
-            let text = format!("B1: a write to {id:?}, which waits");
-            self.breaks(text);
-            return answer;
-        }
-        conn.blocked = matches!(answer, Answer::Blocked(bytes) if bytes < lent.bytes);
-        conn.flight = (answer == Answer::InFlight).then_some(lent);
-        let role = conn.role;
-        if answer == Answer::Gone {
-            self.env.conns.retain(|conn| conn.id != id);
-        }
-        if let Some(seen) = &mut self.notes.seen {
-            seen.push(Seen::Wrote {
-                role,
-                bytes: masked(&run.to_bytes()),
-                answer,
-            });
-        }
-        answer
-    }
-
-    fn control(&mut self, control: Control) {
-        self.acted = true;
-        self.notes.reached.control(&control);
-        let (id, what) = match &control {
-            Control::Wake { id } => (Some(*id), "wake".to_owned()),
-            Control::Finish { id } => (Some(*id), "finish".to_owned()),
-            Control::Close { id, reason, ending } => {
-                (Some(*id), format!("close {reason:?} {ending:?}"))
-            }
-            Control::Room { topic } => (None, format!("room {topic}")),
-            Control::StartSource { topic, .. } => (None, format!("start {topic}")),
-            Control::Poll { topic, .. } => (None, format!("poll {topic}")),
-            Control::StopSource { topic, reason, .. } => (None, format!("stop {topic} {reason:?}")),
-        };
-        let role = match id {
-            None => None,
-            Some(id) => match self.env.conn(id) {
-                Some(conn) => Some(conn.role),
-                None => return self.breaks(format!("I3: {what} of {id:?}, which is dead")),
-            },
-        };
-        match &control {
-            Control::Wake { id } => {
-                if let Some(conn) = self.env.conn(*id) {
-                    conn.woken = true;
-                }
-            }
-            Control::Close { id, reason, .. } => {
-                if *reason == CloseReason::Shutdown && !self.env.shutdown {
-                    self.breaks("S1: closed for a shutdown that is none".into());
-                }
-                self.env.conns.retain(|conn| conn.id != *id);
-            }
-            Control::StartSource { topic, token } => self.started(topic, *token),
-            Control::Poll {
-                topic,
-                token,
-                number,
-            } => self.polled(topic, *token, *number),
-            Control::StopSource { topic, token, .. } => self.stopped(topic, *token),
-            Control::Finish { .. } | Control::Room { .. } => {}
-        }
-        if let Some(seen) = &mut self.notes.seen {
-            seen.push(Seen::Told { role, what });
-        }
-    }
-}
-
-impl Hand<'_> {
-    fn started(&mut self, topic: &Name, token: SourceToken) {
-        if token.start() <= self.env.starts {
-            self.breaks(format!("I5: start {} again", token.start()));
-        }
-        self.env.starts = token.start();
-        match self.source(topic) {
-            Some(source) if source.token.is_none() => {
-                *source = Source {
-                    token: Some(token),
-                    ..Source::default()
-                };
-            }
-            _ => self.breaks("L2: a second start".into()),
-        }
-    }
-
-    fn polled(&mut self, topic: &Name, token: SourceToken, number: u64) {
-        match self.source(topic) {
-            Some(source) if source.token == Some(token) && number == source.polls + 1 => {
-                source.polls = number;
-            }
-            _ => self.breaks(format!(
-                "L11: poll {number} of a source that does not wait for it"
-            )),
-        }
-    }
-
-    fn stopped(&mut self, topic: &Name, token: SourceToken) {
-        match self.source(topic) {
-            Some(source) if source.token == Some(token) => *source = Source::default(),
-            _ => self.breaks("L2: a stop without its start".into()),
-        }
-    }
-
-    fn source(&mut self, topic: &Name) -> Option<&mut Source> {
-        let place = self
-            .of
-            .topics
-            .iter()
-            .position(|other| other.name == *topic)?;
-        self.env.sources.get_mut(place)
-    }
-
-    fn breaks(&mut self, text: Broken) {
-        self.broken.get_or_insert(text);
     }
 }
 
@@ -569,7 +514,7 @@ pub(super) fn note(result: &Result<Reply, Error>, notes: &mut Notes) {
 }
 
 /// The bytes without what two lives may differ in: seqs of ids, and drawn times, which have four digits.
-fn masked(bytes: &Bytes) -> Bytes {
+pub(super) fn masked(bytes: &Bytes) -> Bytes {
     let mut text: Vec<u8> = Vec::with_capacity(bytes.len());
     for group in bytes.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()) {
         let id = group[0].is_ascii_digit() && text.ends_with(b"1-");
