@@ -1,34 +1,54 @@
 //! R and M: two runs of one engine that must come out the same.
 
-use sse_state::{Action, Answer, Control, Engine, Run, Sink, SubscriberId};
+use sse_state::{Action, Answer, Control, Engine, Run, Sink, SubscriberId, Time};
 
 use crate::check::Finding;
-use crate::choice::{Choice, Prng};
 use crate::compare::{compare, events};
 use crate::scenario::{Op, Pace, Scenario};
 use crate::suite::{Budget, Factory, Failure, Report, finish, minimise, run, scenario};
 use crate::trace::{Event, Step, What};
 use crate::world::World;
 
+mod beside;
+mod pairs;
+
 /// A relation: its id, and what is wrong with a scenario, if anything is.
 type Relation<F> = (&'static str, fn(&F, &Scenario) -> Option<String>);
 
-/// Checks every relation on scenarios of both paces (those that compare streams on calm ones).
-pub fn relations<F: Factory>(factory: &F, budget: Budget) -> Report {
-    let all: [Relation<F>; 8] = [
+/// Every relation.
+fn all<F: Factory>() -> [Relation<F>; 15] {
+    [
         ("R1a", r1_same_calls_same_actions),
         ("R1b", r1_another_hash_key),
         ("R2", r2_a_clone_does_the_same),
+        ("R3a", r3_played_again),
         ("T5b", t5_back_in_time_is_now),
         ("M1", m1_any_budget),
+        ("M2", beside::m2_strangers),
         ("M3", m3_shifted_in_time),
         ("M4", m4_other_names),
-        ("M5", m5_calls_that_do_nothing),
-    ];
+        ("M5", pairs::m5_calls_that_do_nothing),
+        ("M6", pairs::m6_publishes_commute),
+        ("M8", beside::m8_fed_by_an_engine),
+        ("B5", pairs::b5_slow_members_harm_nobody),
+        ("S4", pairs::s4_twice_is_once),
+        ("I6f", pairs::i6_a_resume_goes_on),
+    ]
+}
+
+/// The relation of this id, if a scenario finds it broken.
+pub fn breaks<F: Factory>(factory: &F, scenario: &Scenario, rule: &str) -> Option<&'static str> {
+    let of_id = all::<F>().into_iter().filter(|(id, _)| *id == rule);
+    let mut broken = of_id.filter(|(_, relation)| relation(factory, scenario).is_some());
+    broken.next().map(|(id, _)| id)
+}
+
+/// Checks every relation on scenarios of both paces (those that compare streams on calm ones).
+pub fn relations<F: Factory>(factory: &F, budget: Budget) -> Report {
     let mut report = Report::default();
     for seed in budget.first_seed..budget.first_seed + budget.scenarios {
         report.scenarios += 1;
-        for (rule, relation) in all {
+        for (rule, relation) in all::<F>() {
             let scenario = scenario(seed, budget.length);
             let differs = |ops: &[Op]| {
                 let setup = scenario.setup.clone();
@@ -86,12 +106,25 @@ fn r2_a_clone_does_the_same<F: Factory>(factory: &F, scenario: &Scenario) -> Opt
     first_difference(&world.trace, &twin.trace, |step| step.clone())
 }
 
+/// R3: what was recorded, played again.
+fn r3_played_again<F: Factory>(factory: &F, scenario: &Scenario) -> Option<String> {
+    play_again(factory, scenario, |at, _| at)
+}
+
 /// T5: a time that lies back counts as the greatest one: the same calls with that time instead.
 fn t5_back_in_time_is_now<F: Factory>(factory: &F, scenario: &Scenario) -> Option<String> {
+    play_again(factory, scenario, Time::max)
+}
+
+fn play_again<F: Factory>(
+    factory: &F,
+    scenario: &Scenario,
+    at: fn(Time, Time) -> Time,
+) -> Option<String> {
     let recorded = run(factory, scenario).trace;
     let mut engine = factory.make(scenario.setup.config.clone()).ok()?;
     for (number, step) in recorded.iter().enumerate() {
-        let (what, digest) = again(&mut engine, &step.what);
+        let (what, digest) = again(&mut engine, &step.what, at);
         let same = match (&what, &step.what) {
             (What::Call { result: a, .. }, What::Call { result: b, .. }) => a == b,
             (a, b) => a == b,
@@ -103,11 +136,11 @@ fn t5_back_in_time_is_now<F: Factory>(factory: &F, scenario: &Scenario) -> Optio
     None
 }
 
-/// Does a step again on another engine, never back in time, with the same answers of the sockets.
-fn again<E: Engine>(engine: &mut E, what: &What) -> (What, u64) {
+/// Does a step again on another engine, with the same answers of the sockets.
+fn again<E: Engine>(engine: &mut E, what: &What, time: fn(Time, Time) -> Time) -> (What, u64) {
     let what = match what {
         What::Call { at, input, .. } => {
-            let at = (*at).max(engine.now());
+            let at = time(*at, engine.now());
             What::Call {
                 at,
                 input: input.clone(),
@@ -213,26 +246,6 @@ fn m4_other_names<F: Factory>(factory: &F, scenario: &Scenario) -> Option<String
     }
     let different = (0..a.peers.len()).find(|&number| body(&a, number) != body(&b, number))?;
     Some(format!("stream {different} differs under other names"))
-}
-
-/// M5: early timeouts and calls with dead ids change nothing.
-fn m5_calls_that_do_nothing<F: Factory>(factory: &F, scenario: &Scenario) -> Option<String> {
-    let scenario = comparable(scenario)?;
-    let mut other = scenario.clone();
-    let mut prng = Prng::new(scenario.ops.len() as u64);
-    other.ops = scenario
-        .ops
-        .iter()
-        .flat_map(|op| {
-            let call = prng.pick(12) as u8;
-            // Publishes are numbered, so those that are refused would change what follows.
-            let call = if call == 11 { 10 } else { call };
-            let which = prng.pick(16) as u8;
-            [op.clone(), Op::Stale { call, which }, Op::Timeout]
-        })
-        .collect();
-    let (a, b) = (run(factory, &scenario), run(factory, &other));
-    streams_differ(&a, &b)
 }
 
 fn comparable(scenario: &Scenario) -> Option<Scenario> {

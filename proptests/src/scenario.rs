@@ -107,6 +107,7 @@ impl Scenario {
                 }
                 Op::Close { .. }
                 | Op::CloseKey { .. }
+                | Op::OpenTooLate { .. }
                 | Op::PeerGone { .. }
                 | Op::StopSource { .. }
                 | Op::SourceEnded { .. }

@@ -1,5 +1,7 @@
 //! The suite: scenarios on an engine, the rules, and what to show when one is broken.
 
+use std::collections::BTreeMap;
+
 use sse_state::{Config, ConfigError, Engine, Input, ShutdownCause, SseState};
 
 use crate::check::{Finding, check};
@@ -48,6 +50,11 @@ pub struct Report {
     pub scenarios: u64,
     /// Steps that were checked.
     pub steps: u64,
+    /// Operations that were done.
+    pub operations: u64,
+    /// Seconds that streams have lived, on the clock of the scenarios; of a pause without any operation
+    /// a minute counts.
+    pub connection_seconds: u64,
     /// Broken rules, each with the smallest scenario that was found for it.
     pub failures: Vec<Failure>,
 }
@@ -80,6 +87,8 @@ pub fn suite<F: Factory>(factory: &F, budget: Budget) -> Report {
         let world = run(factory, &scenario);
         report.scenarios += 1;
         report.steps += world.trace.len() as u64;
+        report.operations += scenario.ops.len() as u64;
+        report.connection_seconds += lived(&world.trace);
         if let Some(finding) = findings(&world).into_iter().next() {
             report
                 .failures
@@ -87,6 +96,30 @@ pub fn suite<F: Factory>(factory: &F, budget: Budget) -> Report {
         }
     }
     report
+}
+
+/// Seconds that streams have lived.
+fn lived(trace: &[Step]) -> u64 {
+    let pairs = trace.iter().zip(trace.iter().skip(1));
+    let nanos = pairs.map(|(before, after)| {
+        let pause = after.after.now.since(before.after.now).as_nanos();
+        pause.min(MINUTE) * u128::from(before.after.stats.streams)
+    });
+    (nanos.sum::<u128>() / 1_000_000_000) as u64
+}
+
+const MINUTE: u128 = 60_000_000_000;
+
+/// Every rule that some scenario finds broken, with the first seed that does.
+pub fn fired<F: Factory>(factory: &F, budget: Budget) -> BTreeMap<&'static str, u64> {
+    let mut fired = BTreeMap::new();
+    for seed in budget.first_seed..budget.first_seed + budget.scenarios {
+        let world = run(factory, &scenario(seed, budget.length));
+        for finding in findings(&world) {
+            fired.entry(finding.rule).or_insert(seed);
+        }
+    }
+    fired
 }
 
 /// Everything that is wrong with what a world has seen: broken rules of the trace, then of the inside.

@@ -314,11 +314,17 @@ impl<E: Engine> World<E> {
     }
 
     fn record(&mut self, what: What) {
-        let after = look(&self.engine, &self.setup);
-        let views_are_pure = self.engine.digest() == after.digest;
-        if let Err(text) = unless_it_panics(|| self.engine.check_invariants()) {
-            self.panicked = Some(text);
-        }
+        let looked = unless_it_panics(|| {
+            let after = look(&self.engine, &self.setup);
+            let views_are_pure = self.engine.digest() == after.digest;
+            (after, views_are_pure)
+        });
+        let checked = unless_it_panics(|| self.engine.check_invariants());
+        // What does not hold inside explains what cannot be looked at.
+        self.panicked = checked.err().or_else(|| looked.as_ref().err().cloned());
+        let Ok((after, views_are_pure)) = looked else {
+            return;
+        };
         self.clock = self.clock.max(after.now.as_nanos());
         self.looks = after.clone();
         self.trace.push(Step {

@@ -68,7 +68,10 @@ fn whatever_is_left_out_the_rest_is_a_journal() {
 #[test]
 fn a_bug_is_shown_in_a_few_calls() {
     let mut most = 0;
-    for fault in Fault::ALL {
+    for fault in Fault::ALL
+        .into_iter()
+        .filter(|fault| fault.takes_two_steps())
+    {
         let faulty = FaultyFactory(Model::new, fault);
         let shown = (0..150).find_map(|seed| {
             let journal = taped(&faulty, &scenario(seed, 60));

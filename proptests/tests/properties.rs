@@ -6,6 +6,7 @@ use proptest::test_runner::{TestError, TestRunner};
 use sse_state_proptests::choice::{Bytes, Prng};
 use sse_state_proptests::journal::kept;
 use sse_state_proptests::model::Model;
+use sse_state_proptests::other::Other;
 use sse_state_proptests::relations::relations;
 use sse_state_proptests::scenario::{Op, Pace, Scenario, Setup, Weights};
 use sse_state_proptests::suite::{Budget, Factory, Real, Report, findings, run};
@@ -75,20 +76,29 @@ fn assert_related(report: &Report) {
 
 const RELATED: Budget = Budget {
     first_seed: 0,
-    scenarios: 150,
+    scenarios: 60,
     length: 50,
 };
 
 #[test]
-fn r1_r2_m1_m3_m4_m5_t5_two_runs_of_the_machine_agree() {
+fn two_runs_of_the_machine_agree() {
     assert_related(&relations(&Real, RELATED));
 }
 
 #[test]
-fn r1_r2_m1_m3_m4_m5_t5_two_runs_of_the_model_agree() {
+fn two_runs_of_the_model_agree() {
     let budget = Budget {
-        scenarios: 40,
+        scenarios: 16,
         ..RELATED
     };
     assert_related(&relations(&Model::new, budget));
+}
+
+#[test]
+fn two_runs_of_an_engine_that_chooses_otherwise_agree() {
+    let budget = Budget {
+        scenarios: 16,
+        ..RELATED
+    };
+    assert_related(&relations(&Other, budget));
 }

@@ -8,10 +8,9 @@ use std::{env, fs};
 
 use sse_state_proptests::journal::kept;
 use sse_state_proptests::journal::{Journal, shrink};
-use sse_state_proptests::model::Model;
 use sse_state_proptests::part::Part;
-use sse_state_proptests::suite::{Budget, Real, suite};
-use sse_state_proptests::{sweep, wire_rules};
+use sse_state_proptests::suite::Real;
+use sse_state_proptests::{proof, sweep, wire_rules};
 
 const HELP: &str = "\
 verify: proves the lifecycle of sse-state without IO, for as long as you like.
@@ -32,7 +31,7 @@ type Proves = fn(u64, Instant) -> Part;
 /// What is run, in order, with its share of the time.
 const PARTS: &[(u32, Proves)] = &[
     (0, kept::part),
-    (3, rules),
+    (3, proof::part),
     (1, wire_rules::part),
     (1, sweep::part),
 ];
@@ -115,36 +114,6 @@ fn everything(time: Duration, seed: u64) -> ExitCode {
         }
     );
     ExitCode::from(u8::from(failures > 0))
-}
-
-/// Scenarios on the machine and on the naive model, under every rule.
-fn rules(seed: u64, until: Instant) -> Part {
-    const SLICE: u64 = 50;
-    let mut part = Part::new("rules");
-    let (mut scenarios, mut steps) = (0, 0);
-    let mut first_seed = seed.wrapping_mul(1 << 32);
-    loop {
-        let budget = Budget {
-            first_seed,
-            scenarios: SLICE,
-            length: 60,
-        };
-        for report in [suite(&Real, budget), suite(&Model::new, budget)] {
-            scenarios += report.scenarios;
-            steps += report.steps;
-            for failure in report.failures {
-                let kept = kept::keep(&Real, &failure.scenario, failure.finding.rule);
-                part.fail(format!("{failure}\nkept as {kept:?}"));
-            }
-        }
-        if Instant::now() >= until || !part.failures.is_empty() {
-            break;
-        }
-        first_seed += SLICE;
-    }
-    part.figure("scenarios", scenarios);
-    part.figure("steps", steps);
-    part
 }
 
 /// Which rules a journal breaks on the machine, and how little it takes.

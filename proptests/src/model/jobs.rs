@@ -61,7 +61,7 @@ impl Model {
             }
             Job::Start(topic) => {
                 self.starts += 1;
-                let token = SourceToken::from_parts(0, self.starts);
+                let token = SourceToken::from_parts(u32::from(self.is_other()), self.starts);
                 if let Some(topic) = self.topic_mut(topic.as_str()) {
                     topic.source = Some(Running {
                         token,
@@ -145,7 +145,7 @@ impl Model {
 
     /// Whoever can be written to now and has something stands in the queue.
     pub(super) fn note_ready(&mut self) {
-        for place in 0..self.conns.len() {
+        for place in self.in_order((0..self.conns.len()).collect()) {
             let now = self.now;
             let conn = &mut self.conns[place];
             if conn.blocked && conn.has_something() {
@@ -256,7 +256,8 @@ impl Model {
 
     fn next_close(&self) -> Option<Job> {
         let verdict = |conn: &Conn| self.verdict(conn).map(Job::Close);
-        self.conns.iter().find_map(verdict)
+        let conns = self.in_order(self.conns.iter().collect());
+        conns.into_iter().find_map(verdict)
     }
 
     fn verdict(&self, conn: &Conn) -> Option<Verdict> {
@@ -278,7 +279,8 @@ impl Model {
                 .end
                 .as_ref()
                 .map_or(CloseReason::Asked, |end| end.reason);
-            let due = conn.went || grace_over || crowded || at + config.finish_timeout <= now;
+            let due =
+                conn.went || grace_over || crowded || self.met(at + config.finish_timeout) <= now;
             let cut = conn.end.as_ref().is_some_and(|end| end.strength == CUT);
             let ending = if cut { Ending::Cut } else { Ending::Orderly };
             return if due || cut {
@@ -298,7 +300,9 @@ impl Model {
             return say(CloseReason::Shutdown, Ending::Cut);
         }
         match conn.phase {
-            Phase::Opening | Phase::Deciding if conn.born + config.head_timeout <= now => {
+            Phase::Opening | Phase::Deciding
+                if self.met(conn.born + config.head_timeout) <= now =>
+            {
                 return say(CloseReason::HeadTimeout, Ending::Cut);
             }
             Phase::Body if conn.opened + config.body_timeout <= now => {
@@ -308,7 +312,7 @@ impl Model {
         }
         let waits = conn.blocked || conn.flight.is_some();
         let stall = conn.stall.filter(|_| waits).or(conn.woken);
-        if stall.is_some_and(|since| since + config.write_timeout <= now) {
+        if stall.is_some_and(|since| self.met(since + config.write_timeout) <= now) {
             return say(CloseReason::Stalled, Ending::Cut);
         }
         let end = conn.end.as_ref()?;
@@ -324,7 +328,8 @@ impl Model {
 
     fn next_source(&self) -> Option<Job> {
         let now = self.now;
-        self.topics.iter().find_map(|topic| {
+        let topics = self.in_order(self.topics.iter().collect());
+        topics.into_iter().find_map(|topic| {
             let name = topic.name.clone();
             let Some(source) = &topic.source else {
                 return self.wants_source(topic).then_some(Job::Start(name));
@@ -398,7 +403,9 @@ impl Model {
             .collect();
         for conn in &self.conns {
             match conn.phase {
-                Phase::Opening | Phase::Deciding => all.push(conn.born + config.head_timeout),
+                Phase::Opening | Phase::Deciding => {
+                    all.push(self.met(conn.born + config.head_timeout))
+                }
                 Phase::Body => all.push(conn.opened + config.body_timeout),
                 Phase::Answering | Phase::Streaming => {}
             }
@@ -406,10 +413,10 @@ impl Model {
             all.extend(
                 conn.stall
                     .filter(|_| waits)
-                    .map(|at| at + config.write_timeout),
+                    .map(|at| self.met(at + config.write_timeout)),
             );
-            all.extend(conn.woken.map(|at| at + config.write_timeout));
-            all.extend(conn.finished.map(|at| at + config.finish_timeout));
+            all.extend(conn.woken.map(|at| self.met(at + config.write_timeout)));
+            all.extend(conn.finished.map(|at| self.met(at + config.finish_timeout)));
             all.extend(conn.end.as_ref().map(|end| end.until));
             all.extend(
                 self.beat_at(conn)

@@ -51,11 +51,12 @@ impl Model {
             .is_some_and(|at| at <= self.now)
     }
 
-    /// When silence ends: fifteen sixteenths of the interval after the last traffic.
+    /// When silence ends: fifteen sixteenths, or all, of the interval after the last traffic.
     pub(super) fn beat_at(&self, conn: &super::Conn) -> Option<sse_state::Time> {
         let quiet = conn.end.is_none() && conn.finished.is_none() && !conn.has_something();
         let every = conn.stream.as_ref()?.heartbeat.filter(|_| quiet)?;
-        Some(conn.traffic + every / 16 * 15)
+        let sixteenths = if self.is_other() { 16 } else { 15 };
+        Some(conn.traffic + every / 16 * sixteenths)
     }
 
     /// Of a run that was taken out, so much was accepted: what was not begun goes back.

@@ -25,6 +25,8 @@ pub enum Op {
     Subscribe { conn: u8, stream: Stream },
     /// Accept, head done and subscribe in one; or a mounted stream.
     Open { mounted: bool, stream: Stream },
+    /// Accept, head done, and the key is closed before the subscribe.
+    OpenTooLate { stream: Stream },
     /// Publish to a topic.
     Publish { topic: u8, value: Value, room: Room },
     /// An external source feeds.
@@ -383,9 +385,15 @@ impl Op {
                     delta: choice.one_of(&[0, 0, -1, 1]),
                 },
             },
-            13 => match choice.pick(3) {
+            13 => match choice.pick(4) {
                 0 => Op::CloseKey {
                     key: small(choice, 2),
+                },
+                3 => Op::OpenTooLate {
+                    stream: Stream {
+                        key: Some(small(choice, 2)),
+                        ..Stream::choose(choice, calm)
+                    },
                 },
                 _ => Op::PeerGone {
                     conn: small(choice, 8),

@@ -39,6 +39,15 @@ impl<E: Engine> World<E> {
                 }
             }
             Op::Open { mounted, stream } => self.open(*mounted, stream),
+            Op::OpenTooLate { stream } => {
+                if let Ok(Reply::Id(id)) = self.call(Input::Accept)
+                    && self.call(Input::HeadDone { id }).is_ok()
+                {
+                    let key = key_name(stream.key.unwrap_or_default());
+                    self.tell(Input::CloseKey { key });
+                    self.subscribe(Via::Connection(id), stream);
+                }
+            }
             Op::Publish { topic, value, room } => {
                 let topic = self.name(self.topic(*topic));
                 let frame = self.frame(*value);
@@ -105,6 +114,16 @@ impl<E: Engine> World<E> {
             }),
             Op::Stale { call, which } => self.stale(*call, *which),
         }
+    }
+
+    /// Does two publishes in the other order, each with the event that it would have had.
+    pub fn swap(&mut self, first: &Op, second: &Op) {
+        let tags = self.tags;
+        self.tags = tags + 1;
+        self.apply(second);
+        self.tags = tags;
+        self.apply(first);
+        self.tags = tags + 2;
     }
 
     /// Faults end: everything is reported and read, until nothing changes any more.

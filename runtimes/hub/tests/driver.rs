@@ -262,7 +262,7 @@ async fn w2_bytes_after_the_head_are_dropped_and_past_64_kib_it_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn w8_3_the_kernel_waits_five_seconds_longer_than_the_machine() {
+async fn w5_w8_3_the_kernel_waits_five_seconds_longer_than_the_machine() {
     for (timeout, expected) in [(30, 35), (7, 12)] {
         let hub = builder()
             .write_timeout(timeout * SECOND)
