@@ -93,13 +93,20 @@ impl<'a> Event<'a> {
         Ok(self.write(retry))
     }
 
+    /// Enough for all fields and an id of the machine's.
+    fn capacity(&self) -> usize {
+        let breaks = self.data.bytes().filter(|b| matches!(b, b'\n' | b'\r'));
+        let lines = breaks.map(|_| "data: \n".len()).sum();
+        let id = self.id.map_or(0, str::len).max(ID_BYTES);
+        [self.data.len(), lines, self.name.len(), id, OTHER_BYTES]
+            .into_iter()
+            .sum()
+    }
+
     /// Writes the fields: name and data first, since dedupe compares just these; the id last, since
     /// a snapshot leaves it out and the machine's own id is appended at publish.
     fn write(self, retry: Option<u32>) -> Frame {
-        let breaks = self.data.bytes().filter(|&b| b == b'\n' || b == b'\r');
-        let size = self.data.len() + 7 * (breaks.count() + 1) + self.name.len() + 8 + 24;
-        let own = self.id.map_or(0, str::len);
-        let mut buf = Vec::with_capacity(size + own.max(ID_BYTES) + 6);
+        let mut buf = Vec::with_capacity(self.capacity());
         if !self.name.is_empty() {
             put(&mut buf, &[b"event: ", self.name.as_bytes(), b"\n"]);
         }
@@ -245,6 +252,8 @@ pub(crate) fn share(buf: Vec<u8>) -> Bytes {
 const RESERVED: &str = "sse-";
 /// The longest id of a publisher's own; the same bound as on a `Last-Event-ID`.
 const OWN_ID_BYTES: usize = 128;
+/// What a frame of one line holds beside its data, name and id, with the longest `retry:`.
+const OTHER_BYTES: usize = "event: \ndata: \nretry: 3600000\nid: \n\n".len();
 /// One hour: the longest reconnection time that is not a mistake.
 const RETRY_MAX_MS: u32 = 3_600_000;
 /// Offsets in a frame are 32 bits, and data of line breaks grows eightfold.

@@ -86,12 +86,16 @@ impl Runs {
         let held = self.table.remove(run as usize);
         self.bytes -= held.bytes.len() as u64;
         if self.table.is_empty() {
-            // A burst of streams in flight must not be remembered for ever.
-            if self.table.capacity() > KEPT_RUNS {
-                self.table = Slab::new();
-            }
+            self.shrink();
         }
         Some(held)
+    }
+
+    /// A burst of streams in flight must not be remembered for ever.
+    fn shrink(&mut self) {
+        if self.table.capacity() > KEPT_RUNS {
+            self.table = Slab::new();
+        }
     }
 
     /// A run that somebody holds.

@@ -41,7 +41,7 @@ impl Wheel {
             .as_nanos()
             .div_ceil(self.granule)
             .max(self.now + 1)
-            .clamp(self.done + 1, self.done + BUCKETS as u64 - 1);
+            .clamp(self.done + 1, self.done + BUCKETS as u64);
         let bucket = tick as usize % BUCKETS;
         let head = self.heads[bucket];
         let sub = subs.at_mut(slot);
@@ -76,25 +76,21 @@ impl Wheel {
         }
     }
 
-    /// Takes out one entry whose tick has come, or `None` if none has.
+    /// Takes out one entry; to be asked for when one is due.
     pub(crate) fn pop(&mut self, subs: &mut Subscribers, tick: u64) -> Option<u32> {
-        // After a jump every bucket has come; each is looked at once.
+        // After a jump every bucket has come.
         self.done = self.done.max(tick.saturating_sub(BUCKETS as u64));
         self.now = self.now.max(tick);
-        while self.done < tick {
-            let slot = self.heads[(self.done + 1) as usize % BUCKETS];
-            if slot != NIL {
-                self.remove(subs, slot);
-                return Some(slot);
-            }
-            self.done += 1;
-        }
-        None // coverage: it is asked for what is due
+        let next = self.next()?; // coverage: one is due
+        self.done = next - 1;
+        let slot = self.heads[next as usize % BUCKETS];
+        self.remove(subs, slot);
+        Some(slot)
     }
 
     /// True if ticks have come that were not looked at.
     pub(crate) fn is_due(&self, tick: u64) -> bool {
-        self.done < tick && self.next().is_some_and(|next| next <= tick)
+        self.next().is_some_and(|next| next <= tick)
     }
 
     /// True if entries of this tick were taken out: what is put in now comes later.
@@ -114,10 +110,9 @@ impl Wheel {
         for words in 0..=self.occupied.len() {
             let word = (start / 64 + words) % self.occupied.len();
             let mut bits = self.occupied[word];
+            // At last the word of the start comes up once more: nothing stands from the start on there.
             if words == 0 {
                 bits &= u64::MAX << (start % 64);
-            } else if words == self.occupied.len() {
-                bits &= !(u64::MAX << (start % 64));
             }
             if bits != 0 {
                 let bucket = word * 64 + bits.trailing_zeros() as usize;

@@ -80,9 +80,7 @@ impl SseState {
             let pending = topic.log.head() - cursor.next;
             if !cursor.is_gap() && cursor.next >= topic.log.first() && pending > 0 {
                 let (topic, ordinal) = (cursor.topic, cursor.next);
-                if pending > 1
-                    && let Some(run) = self.span(topic, ordinal)
-                {
+                if let Some(run) = self.span(topic, ordinal) {
                     return Some(Lend::Shared(run));
                 }
                 return Some(Lend::Frame { topic, ordinal });
@@ -108,7 +106,7 @@ impl SseState {
         let (mut total, mut count) = (0, 0);
         for ordinal in from..log.head() {
             let size = log.held(ordinal).frame.bytes.len();
-            if count > 0 && total + size > self.config.run_bytes as usize {
+            if total + size > self.config.run_bytes as usize {
                 break;
             }
             total += size;
@@ -129,7 +127,7 @@ impl SseState {
             ends: ends.into_boxed_slice(),
         };
         let run = self.runs.insert(share(buf), pieces);
-        let at = usize::from(self.gathered.next) % SPANS;
+        let at = usize::from(self.gathered.next);
         self.gathered.next = (at as u8 + 1) % SPANS as u8;
         let old = self.gathered.spans[at].replace(Span {
             topic: slot,
@@ -156,12 +154,6 @@ impl SseState {
                 self.release(run);
             }
         }
-    }
-
-    /// How many runs are held here.
-    pub(super) fn gathered_refs(&self) -> u64 {
-        let spans = self.gathered.spans.iter().flatten();
-        spans.filter(|span| span.owned).count() as u64
     }
 
     /// One holder of a run less. What nobody holds is forgotten wherever it was remembered.

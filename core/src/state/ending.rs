@@ -141,7 +141,7 @@ impl SseState {
             Some(shutdown) if reason == CloseReason::Shutdown => shutdown.until,
             _ => self.now + self.config.write_timeout,
         };
-        if drains && self.subs.at(slot).phase == Phase::Streaming {
+        if drains {
             self.count_drained(slot, true);
         }
         let seq = self.seq;
@@ -194,6 +194,7 @@ impl SseState {
             return self.doom(slot, reason, Ending::Orderly);
         }
         if self.held.finishing >= self.config.finishing
+            // coverage: the bound is not zero
             && let Some(oldest) = self.finishing.first()
         {
             let reason = self.subs.at(oldest).reason;

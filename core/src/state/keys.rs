@@ -131,6 +131,7 @@ impl Keys {
     fn close(&mut self, key: &Name) -> u32 {
         self.asked += 1;
         if self.closed.len() == RECENT
+            // coverage: it is full
             && let Some((asked, _)) = self.closed.pop_front()
         {
             self.forgotten = asked;

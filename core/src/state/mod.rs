@@ -221,8 +221,8 @@ impl SseState {
         self.shutdown.is_some()
             && self.subs.live() == 0
             && self.held.sources == 0
+            // Topics are swept before.
             && self.sweep_subs.is_none()
-            && self.sweep_topics.is_none()
             && self.unsettled.is_empty()
     }
 

@@ -24,6 +24,7 @@ impl SseState {
         let slot = self.new_slot()?;
         self.clock(now);
         if self.held.openings == self.config.openings
+            // coverage: the bound is not zero
             && let Some(oldest) = self.openings.first()
         {
             self.doom(oldest, CloseReason::Evicted, Ending::Cut);
@@ -125,6 +126,7 @@ impl SseState {
             return Err(Error::Phase);
         }
         let size = bytes.len() as u64;
+        // coverage: takes 4 GiB
         if size > u64::from(u32::MAX) || self.runs.bytes() + size > self.config.held_bytes {
             return self.refuse(Error::Full(Bound::Held));
         }

@@ -43,11 +43,14 @@ impl SseState {
             || self.sweep_subs.is_some()
             || !self.control.is_empty()
             || !self.unsettled.is_empty()
-            || self.can_poll()
+            || self.next_in_line().is_some()
     }
 
-    fn can_poll(&self) -> bool {
-        !self.polls_waiting.is_empty() && self.held.polls < self.config.polls
+    /// The topic whose poll has waited longest, if there is room for one.
+    fn next_in_line(&self) -> Option<u32> {
+        let room = self.held.polls < self.config.polls;
+        let longest = self.polls_waiting.first().filter(|_| room);
+        longest.map(|&(_, slot)| slot)
     }
 
     /// One visit with at most one action, or as many turns of one round as are `left` and nothing
@@ -57,7 +60,8 @@ impl SseState {
             return false;
         }
         *left -= 1;
-        if self.timer_due() && self.fire() {
+        if self.timer_due() {
+            self.fire();
             return true;
         }
         if self.sweep() {
@@ -71,9 +75,7 @@ impl SseState {
             self.settle(slot, sink);
             return true;
         }
-        if self.can_poll()
-            && let Some(&(_, slot)) = self.polls_waiting.first()
-        {
+        if let Some(slot) = self.next_in_line() {
             self.poll_next(slot, sink);
             return true;
         }

@@ -42,7 +42,6 @@ impl SseState {
         if sub.phase != Phase::Streaming
             || sub.flags & (BEGUN | PRIME | END_WITH_SOURCES) != 0
             || report.socket != Socket::Ready
-            || sub.off != 0
             || report.bytes < sub.end
         {
             return false;
@@ -54,7 +53,7 @@ impl SseState {
             return false;
         };
         let here = &mut self.topics[topic as usize];
-        if here.room.is_some() || here.log.head() != ordinal + 1 || cursor.is_gap() {
+        if here.room.is_some() || here.log.head() != ordinal + 1 {
             return false;
         }
         cursor.advance(ordinal + 1);

@@ -248,9 +248,8 @@ impl SseState {
     /// missed are skipped.
     pub(super) fn next_poll(&mut self, slot: u32, ended: Time) {
         let topic = &self.topics[slot as usize];
-        let (Source::Running(running), SourceKind::Interval(every)) =
-            (topic.source, topic.options.source)
-        else {
+        let source = (topic.source, topic.options.source);
+        let (Source::Running(running), SourceKind::Interval(every)) = source else {
             return; // coverage: only what runs at an interval has polls
         };
         let every = nanos(every);

@@ -62,17 +62,16 @@ impl SseState {
         self.wheel.is_due(self.tick) || self.timers.first().is_some_and(|&(at, _)| at <= self.now)
     }
 
-    /// Fires one deadline that has come; false if none has.
-    pub(super) fn fire(&mut self) -> bool {
+    /// Fires one deadline that has come.
+    pub(super) fn fire(&mut self) {
         if let Some(&(at, timer)) = self.timers.first()
             && at <= self.now
         {
             self.timers.pop_first();
-            self.fire_exact(timer, at);
-            return true;
+            return self.fire_exact(timer, at);
         }
         let due = self.wheel.pop(&mut self.subs, self.tick);
-        due.map(|slot| self.fire_sub(slot)).is_some()
+        let _ = due.map(|slot| self.fire_sub(slot));
     }
 
     fn fire_exact(&mut self, timer: Timer, at: Time) {

@@ -71,8 +71,7 @@ impl SseState {
         let id = self.subs.id(member);
         let sub = self.subs.at_mut(member);
         let topic = &mut self.topics[slot as usize];
-        let usual = sub.phase == Phase::Streaming
-            && sub.flags & UNUSUAL == 0
+        let usual = sub.flags & UNUSUAL == 0
             && sub.key == NIL
             && sub.expires > self.now
             && topic.room.is_none();
@@ -80,7 +79,7 @@ impl SseState {
             return false;
         };
         let ordinal = cursor.next;
-        if !usual || cursor.is_gap() || ordinal + 1 != topic.log.head() {
+        if !usual || ordinal + 1 != topic.log.head() {
             return false;
         }
         let entry = topic.log.held_mut(ordinal);
@@ -368,7 +367,7 @@ pub(super) fn settle(
             begun.and_then(cut)
         }
         Pieces::One(piece) => {
-            if bytes == 0 && *piece != Piece::Begun {
+            if bytes == 0 {
                 return None;
             }
             pass(sub, *piece, stats);
