@@ -20,6 +20,8 @@ mod a {
 
 #[path = "bounds.rs"]
 mod b_bounds;
+#[path = "deadlines.rs"]
+mod b_deadlines;
 #[path = "digest.rs"]
 mod b_digest;
 #[path = "ends.rs"]

@@ -34,7 +34,7 @@ action
 6 pull 1.0
 6 body 2.0 5
 6 answer 2.0 'x
-7 stop 'a
+7 stop 'a%25b
 8 close 0.0 drain
 8 close 0.0 stop
 8 close 0.0 cut
@@ -100,6 +100,18 @@ fn a_line_that_is_broken_anywhere_is_refused_or_says_something_else() {
         }
         assert!(refused > 0, "{line}");
     }
+}
+
+#[test]
+fn a_frame_whose_offsets_lie_outside_is_refused() {
+    let whole = |offsets: &str| {
+        read(&journal(&format!(
+            "2 publish 'a evict {offsets}:'data:1%0A"
+        )))
+        .is_ok()
+    };
+    assert!(whole("0:0") && whole("7:7") && whole("3:5"));
+    assert!(!whole("8:7") && !whole("7:8") && !whole("8:8") && !whole("5:3"));
 }
 
 #[test]

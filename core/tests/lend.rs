@@ -162,6 +162,116 @@ fn d5_streams_at_more_cursors_than_runs_are_remembered_get_what_is_theirs() {
 }
 
 #[test]
+fn d5_topics_have_gathered_runs_of_their_own() {
+    let mut bench = Bench::new();
+    let ids = ["/t", "/u", "/t", "/u"].map(|topic| (topic, bench.open(&[topic], Start::Now)));
+    bench.pump();
+    for topic in ["/t", "/u"] {
+        for number in 0..2 {
+            bench.publish(topic, &format!("{topic}{number}"));
+        }
+    }
+    let lent = take(&mut bench);
+    assert_eq!(bench.state.stats().held_bytes, 2 * 22, "one for each topic");
+    for (topic, id) in ids {
+        let run = &lent.iter().find(|(other, _)| *other == id).unwrap().1;
+        assert_eq!(*run, format!("data: {topic}0\n\ndata: {topic}1\n\n"));
+    }
+    // Others gather more runs than are remembered, while these are still in flight.
+    let mut more = Vec::new();
+    for _ in 0..5 {
+        let id = idle(&mut bench, 1)[0];
+        bench.readers.insert(id, Reader::Bytes(0));
+        bench.publish("/t", "x");
+        bench.pump();
+        more.push(id);
+    }
+    bench.publish("/t", "x");
+    for id in &more {
+        bench.state.writable(bench.now, *id).unwrap();
+    }
+    let others = take(&mut bench);
+    assert_eq!(
+        bench.state.stats().held_bytes,
+        2 * 22 + 9 * (6 + 5 + 4 + 3 + 2)
+    );
+    report(&mut bench, &others, None, Socket::Ready);
+    report(&mut bench, &lent, None, Socket::Ready);
+    assert_eq!(bench.state.stats().held_bytes, 0, "B8");
+}
+
+#[test]
+fn b7_one_pending_frame_is_lent_as_it_is_to_streams_of_several_topics_too() {
+    let mut bench = Bench::new();
+    for _ in 0..2 {
+        bench.open(&["/t", "/u"], Start::Now);
+    }
+    bench.pump();
+    bench.publish("/u", "x");
+    let lent = take(&mut bench);
+    assert_eq!(lent[0].1, "data: x\n\n");
+    assert_eq!(lent[0].1.as_ptr(), lent[1].1.as_ptr(), "no copy");
+    assert_eq!(bench.state.stats().held_bytes, 9);
+    report(&mut bench, &lent, None, Socket::Ready);
+    assert_eq!(bench.state.stats().delivered, 2);
+}
+
+#[test]
+fn b7_four_gathered_runs_are_remembered_at_a_time() {
+    let mut bench = Bench::new();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        for id in idle(&mut bench, 2) {
+            bench.readers.insert(id, Reader::Bytes(0));
+            ids.push(id);
+        }
+        bench.publish("/t", "x");
+        bench.pump();
+    }
+    bench.publish("/t", "x");
+    // One at each cursor, and then the other ones: each finds the run of the first.
+    for at in [0, 2, 4, 6, 1, 3, 5, 7] {
+        bench.state.writable(bench.now, ids[at]).unwrap();
+    }
+    let lent = take(&mut bench);
+    assert_eq!(lent.len(), 8);
+    for at in 0..4 {
+        assert_eq!(lent[at].1.as_ptr(), lent[at + 4].1.as_ptr(), "{at}");
+    }
+    assert_eq!(bench.state.stats().held_bytes, 9 * (5 + 4 + 3 + 2));
+}
+
+#[test]
+fn b7_a_frame_of_a_topic_that_is_gone_is_not_taken_for_one_in_its_place() {
+    let mut bench = Bench::new();
+    let old = idle(&mut bench, 1)[0];
+    bench.publish("/t", "x");
+    let begun = take(&mut bench);
+    report(&mut bench, &begun, Some(3), Socket::Blocked);
+    bench.state.close(bench.now, old, CloseHow::Stop).unwrap();
+    bench.pump();
+    assert_eq!(bench.state.stats().topics, 0);
+    // Another topic takes its slot, and its first frame the ordinal.
+    let ids = ["/u", "/u"].map(|topic| bench.open(&[topic], Start::Now));
+    bench.pump();
+    bench.publish("/u", "y");
+    bench.readers.insert(ids[0], Reader::Bytes(0));
+    let lent = take(&mut bench);
+    assert_eq!(bench.state.stats().held_bytes, 9 + 9);
+    // The first stream of the new topic accepts nothing, the old one its rest.
+    report(&mut bench, &lent[..1], Some(0), Socket::Ready);
+    bench.state.writable(bench.now, old).unwrap();
+    let mut rest = take(&mut bench);
+    rest.sort_by_key(|(id, _)| *id != old);
+    assert_eq!(rest[0], (old, Bytes::from_static(b"a: x\n\n")));
+    report(&mut bench, &rest[..1], None, Socket::Ready);
+    report(&mut bench, &rest[1..], Some(0), Socket::Ready);
+    let again = take(&mut bench);
+    assert_eq!(again[0].1.as_ptr(), lent[1].1.as_ptr());
+    assert_eq!(bench.state.stats().held_bytes, 9, "still held once");
+}
+
+#[test]
 fn a_mounted_stream_pulls_everything_pending_at_once() {
     let mut bench = Bench::new();
     let via = Via::Mounted { asked: 0 };

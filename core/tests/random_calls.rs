@@ -304,7 +304,7 @@ fn run(seed: u64, steps: u32) -> (u64, Stats) {
                     world: &mut twin,
                 },
             );
-            let _ = state.pump(
+            let pumped = state.pump(
                 budget,
                 &mut Chance {
                     dice: &mut dice,
@@ -312,6 +312,13 @@ fn run(seed: u64, steps: u32) -> (u64, Stats) {
                 },
             );
             state.check_invariants();
+            let next = state.poll_timeout();
+            if pumped == Pumped::More {
+                assert_eq!(next, Some(state.now()), "T1: work is queued");
+            } else {
+                assert_eq!(state.clone().poll_action(), None, "nothing is left to do");
+                assert!(next.is_none_or(|at| at > state.now()), "T2: {next:?}");
+            }
         }
         world
             .ids

@@ -396,7 +396,9 @@ fn r1_any_bytes_of_an_answer_are_part_of_the_digest() {
         state.answer(Time::ZERO, id, answer.into()).unwrap();
         state.digest()
     };
-    let answers: [&[u8]; 6] = [
+    let answers: [&[u8]; 8] = [
+        b"id: 2-5\n",
+        b"id: 2-6\n",
         b"retry: \xff\n",
         b"retry: \xfe\n",
         b"retry: x\n",
@@ -408,4 +410,30 @@ fn r1_any_bytes_of_an_answer_are_part_of_the_digest() {
     for (at, one) in digests.iter().enumerate() {
         assert!(!digests[..at].contains(one), "{:?}", answers[at]);
     }
+}
+
+#[test]
+fn l9_a_fresh_source_that_is_wanted_when_everything_ends_is_not_started() {
+    let mut bench = Bench::new();
+    let source = SourceKind::External;
+    bench.declare(
+        "/t",
+        TopicOptions {
+            source,
+            ..TopicOptions::default()
+        },
+    );
+    let first = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    assert_eq!(bench.lives(), ["start /t 1"]);
+    bench.state.stop_source(bench.now, "/t").unwrap();
+    bench.state.peer_gone(bench.now, first).unwrap();
+    bench.open(&["/t"], Start::Now);
+    let (grace, cause) = asked();
+    bench.state.shutdown(bench.now, grace, cause);
+    bench.pump();
+    assert_eq!(bench.lives(), ["stop /t 1 Asked"], "and no start after it");
+    bench.pass(Duration::from_secs(6));
+    assert!(bench.state.is_terminated());
+    assert_eq!(bench.state.stats().sources_started, 1);
 }
