@@ -16,7 +16,7 @@ impl SubscriberId {
     /// The id as one number, for the user data of an event loop; slots are small and dense in the
     /// low 32 bits.
     pub const fn as_u64(self) -> u64 {
-        (self.generation as u64) << 32 | self.slot as u64
+        ((self.generation as u64) << 32) + self.slot as u64
     }
 
     /// The id that [`as_u64`](Self::as_u64) wrote. Any number is safe: one never handed out is stale.

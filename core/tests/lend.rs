@@ -448,3 +448,69 @@ fn b8_a_burst_in_flight_is_forgotten_when_it_has_landed() {
     bench.pump();
     assert_eq!(bench.state.stats().delivered, 4200);
 }
+
+/// The sizes of the runs that a stream of two topics is lent, in flight one after the other.
+fn sizes(bench: &mut Bench) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    loop {
+        let lent = take(bench);
+        let [(_, run)] = &lent[..] else {
+            return sizes;
+        };
+        sizes.push(run.len());
+        report(bench, &lent, None, Socket::Ready);
+    }
+}
+
+#[test]
+fn b7_runs_of_several_topics_are_bounded_too() {
+    let pending = |run_bytes, frames| {
+        let mut bench = Bench::with(Config {
+            run_bytes,
+            ..Config::new(Epoch(1))
+        });
+        let id = bench.open(&["/t", "/u"], Start::Now);
+        bench.pump();
+        for number in 0..frames {
+            let topic = ["/t", "/u"][number % 2];
+            bench.publish(topic, &number.to_string());
+        }
+        (bench, id)
+    };
+    for (run_bytes, expected) in [
+        (27, &[27, 27, 9][..]),
+        (26, &[18, 18, 18, 9]),
+        (28, &[27, 27, 9]),
+        (9, &[9, 9, 9, 9, 9, 9, 9]),
+        (5, &[9, 9, 9, 9, 9, 9, 9]),
+        (62, &[54, 9]),
+        (63, &[63]),
+    ] {
+        assert_eq!(sizes(&mut pending(run_bytes, 7).0), expected, "{run_bytes}");
+    }
+    // The rest of what was begun counts as well.
+    for (run_bytes, expected) in [
+        (27, &[23, 9][..]),
+        (32, &[32]),
+        (31, &[23, 9]),
+        (5, &[5, 9, 9, 9]),
+        (4, &[5, 9, 9, 9]),
+    ] {
+        let (mut bench, id) = pending(run_bytes, 4);
+        bench.readers.insert(id, Reader::Bytes(4));
+        bench.pump();
+        bench.state.writable(bench.now, id).unwrap();
+        assert_eq!(sizes(&mut bench), expected, "{run_bytes}");
+    }
+    // And the farewell, of 13 bytes.
+    for (run_bytes, expected) in [
+        (31, &[31][..]),
+        (30, &[18, 13]),
+        (18, &[18, 13]),
+        (12, &[9, 9, 13]),
+    ] {
+        let (mut bench, id) = pending(run_bytes, 2);
+        bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+        assert_eq!(sizes(&mut bench), expected, "{run_bytes}");
+    }
+}

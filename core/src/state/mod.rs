@@ -342,7 +342,7 @@ impl SseState {
         let generation = self.subs.at(slot).generation;
         mix(self.config.seed
             ^ salt.rotate_left(48)
-            ^ (u64::from(generation) << 32 | u64::from(slot)))
+            ^ ((u64::from(generation) << 32) + u64::from(slot)))
     }
 
     /// Appends a connection or topic to the queue of data.
