@@ -63,7 +63,7 @@ pub fn run_with(seed: u64, bug: Bug) -> Outcome {
 /// # Panics
 /// If a rule is broken.
 pub fn fuzz(bytes: &[u8]) {
-    let outcome = play(Oracle::Bytes(bytes.to_vec(), 0), None, false);
+    let outcome = play(Oracle::Bytes(bytes.to_vec(), 0, Prng::new(0)), None, false);
     assert!(outcome.failures.is_empty(), "{:#?}", outcome.failures);
 }
 
@@ -104,15 +104,17 @@ fn play(mut oracle: Oracle, bug: Option<Bug>, tells: bool) -> Outcome {
 #[derive(Clone, Debug)]
 pub(crate) enum Oracle {
     Prng(Prng),
-    /// Bytes of a fuzzer, and how many were used.
-    Bytes(Vec<u8>, usize),
+    /// Bytes of a fuzzer, how many were used, and what follows them: with the same answer for ever, the
+    /// scheduler would run one task for ever.
+    Bytes(Vec<u8>, usize, Prng),
 }
 
 impl Choice for Oracle {
     fn pick(&mut self, n: u32) -> u32 {
         match self {
             Oracle::Prng(prng) => prng.pick(n),
-            Oracle::Bytes(bytes, used) => {
+            Oracle::Bytes(bytes, used, then) if *used == bytes.len() => then.pick(n),
+            Oracle::Bytes(bytes, used, _) => {
                 let mut rest = Bytes::new(&bytes[*used..]);
                 let picked = rest.pick(n);
                 *used = bytes.len() - rest.left();
