@@ -12,6 +12,7 @@ pub mod choice;
 pub mod closure;
 pub mod compare;
 pub mod faulty;
+pub mod fuzz;
 pub mod journal;
 pub mod matrix;
 pub mod model;

@@ -290,8 +290,13 @@ fn of(reader: &dyn ReadsHead) -> Result<Request, String> {
         .ok_or_else(|| "done, and no request".into())
 }
 
-/// A head, with some bytes changed, added or left out.
+/// A head, with some bytes changed, added or left out; or any bytes.
 fn mangled(choice: &mut Oracle<'_>) -> Vec<u8> {
+    if choice.chance(1, 8) {
+        return (0..choice.pick(256))
+            .map(|_| choice.pick(256) as u8)
+            .collect();
+    }
     let mut bytes = Text::choose(choice).bytes();
     for _ in 0..choice.pick(3) {
         let at = choice.pick(bytes.len() as u32) as usize;
