@@ -97,9 +97,9 @@ impl Log {
         });
     }
 
-    /// How many of the oldest frames must go, and their bytes, so that one of `size` fits into
+    /// How many of the oldest frames must go, so that one of `size` fits into
     /// `frames` and `bytes`; the new one always fits alone.
-    pub(crate) fn surplus(&self, size: u64, frames: u32, bytes: u64) -> (u32, u64) {
+    pub(crate) fn surplus(&self, size: u64, frames: u32, bytes: u64) -> u32 {
         let (mut count, mut freed) = (0, 0);
         for entry in &self.entries {
             let left = self.len() - count;
@@ -109,7 +109,7 @@ impl Log {
             count += 1;
             freed += entry.frame.bytes.len() as u64;
         }
-        (count, freed)
+        count
     }
 
     /// Drops so many of the oldest frames.

@@ -88,6 +88,7 @@ fn b7_a_frame_in_flight_to_many_is_one_frame() {
     assert_eq!(last, [(lent[2].0, Bytes::from_static(b"data: y\n\n"))]);
     report(&mut bench, &last, None, Socket::Ready);
     let stats = bench.state.stats();
+    assert_eq!((stats.published, stats.bytes), (2, 3 * 3 + 6 * 9));
     assert_eq!((stats.delivered, stats.held_bytes, stats.missed), (6, 0, 0));
     assert!(ids.iter().all(|id| bench.state.is_live(*id)));
 }
@@ -98,7 +99,7 @@ fn b7_whoever_stands_at_one_cursor_shares_one_gathered_run() {
     idle(&mut bench, 3);
     bench.publish("/t", "x");
     bench.publish("/t", "y");
-    assert_eq!(bench.state.greatest_lag(), 2);
+    assert_eq!((bench.state.greatest_lag(), bench.state.pending()), (2, 6));
     let lent = take(&mut bench);
     assert_eq!(lent.len(), 3);
     for (_, run) in &lent {

@@ -437,3 +437,86 @@ fn l9_a_fresh_source_that_is_wanted_when_everything_ends_is_not_started() {
     assert!(bench.state.is_terminated());
     assert_eq!(bench.state.stats().sources_started, 1);
 }
+
+#[test]
+fn s3_a_peer_that_was_finished_before_a_shutdown_keeps_its_time_to_go() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    bench.state.close(bench.now, id, CloseHow::Stop).unwrap();
+    bench.pump();
+    assert_eq!(bench.controls(), [Control::Finish { id }]);
+    let (grace, cause) = asked();
+    bench.state.shutdown(bench.now, grace, cause);
+    bench.pass(SECOND);
+    assert_eq!(bench.closes(), []);
+    bench.pass(2 * SECOND);
+    assert_eq!(bench.closes(), [(id, CloseReason::Asked, Ending::Orderly)]);
+}
+
+#[test]
+fn s3_a_stream_that_trickles_has_all_of_a_long_grace() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    bench.publish("/t", &"x".repeat(100));
+    bench.readers.insert(id, Reader::Bytes(1));
+    bench.pump();
+    let grace = Some(Duration::from_secs(100));
+    bench.state.shutdown(bench.now, grace, ShutdownCause::Asked);
+    // The write timeout is 30 s, and each byte is progress.
+    for _ in 0..9 {
+        bench.pass(10 * SECOND);
+        assert!(bench.state.is_live(id), "at {:?}", bench.now);
+        bench.writable(id, Reader::Bytes(1));
+    }
+    bench.pass(11 * SECOND);
+    assert_eq!(bench.closes(), [(id, CloseReason::Shutdown, Ending::Cut)]);
+}
+
+#[test]
+fn r1_whose_stream_it_is_is_part_of_the_digest() {
+    let digest = |key: Option<&str>| {
+        let mut bench = Bench::new();
+        bench.open_with(&["/t"], |subscribe| subscribe.key = key.map(name));
+        bench.state.digest()
+    };
+    assert_ne!(digest(Some("ann")), digest(Some("bob")));
+    assert_ne!(digest(Some("ann")), digest(None));
+    assert_eq!(digest(Some("ann")), digest(Some("ann")));
+}
+
+#[test]
+fn a_publish_that_nobody_wants_is_counted() {
+    let mut bench = Bench::new();
+    bench.publish("/nowhere", "x");
+    bench.declare("/t", TopicOptions::default());
+    bench.publish("/t", "x");
+    let stats = bench.state.stats();
+    assert_eq!((stats.unheard, stats.published), (2, 0));
+}
+
+#[test]
+fn a_publish_that_evicts_nothing_does_not_wait_for_who_has_lagged() {
+    let mut bench = Bench::new();
+    let options = TopicOptions {
+        log_bytes: 100,
+        ..TopicOptions::default()
+    };
+    bench.declare("/t", options);
+    let id = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    // The second evicts the first, which the stream still needs; the third has room beside the second.
+    for _ in 0..2 {
+        bench.publish("/t", &"x".repeat(60));
+    }
+    let small = bench.state.publish(bench.now, "/t", frame("y"), Room::Wait);
+    assert_eq!(small.map(|published| published.streams), Ok(1));
+    let large = bench
+        .state
+        .publish(bench.now, "/t", frame(&"z".repeat(60)), Room::Wait);
+    assert_eq!(large, Err(Error::Wait), "this one would evict the second");
+    bench.pump();
+    assert_eq!(bench.state.stats().missed, 1);
+    assert!(bench.read(id).ends_with("xx\n\ndata: y\n\n"));
+}

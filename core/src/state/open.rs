@@ -125,9 +125,10 @@ impl SseState {
         if !matches!(phase, Phase::Head | Phase::Deciding | Phase::Body) {
             return Err(Error::Phase);
         }
-        let size = bytes.len() as u64;
-        // coverage: takes 4 GiB
-        if size > u64::from(u32::MAX) || self.runs.bytes() + size > self.config.held_bytes {
+        let Ok(size) = u32::try_from(bytes.len()) else {
+            return self.refuse(Error::Full(Bound::Held)); // coverage: takes 4 GiB
+        };
+        if self.runs.bytes() + u64::from(size) > self.config.held_bytes {
             return self.refuse(Error::Full(Bound::Held));
         }
         self.clock(now);
@@ -137,7 +138,7 @@ impl SseState {
             let sub = self.subs.at_mut(slot);
             sub.run = run;
             sub.off = 0;
-            sub.end = size as u32;
+            sub.end = size;
             sub.set(BEGUN);
         }
         self.begin_ending(slot, How::Stop, CloseReason::Answered);

@@ -80,7 +80,7 @@ impl SseState {
             Some(over) if over <= topic.log.bytes() => bytes.min(topic.log.bytes() - over + size),
             Some(_) => return self.refuse(Error::Full(Bound::Logs)),
         };
-        let (surplus, _) = topic.log.surplus(size, topic.options.log_frames, bytes);
+        let surplus = topic.log.surplus(size, topic.options.log_frames, bytes);
         let before = topic.log.first() + u64::from(surplus);
         if room == Room::Wait && surplus > 0 {
             let now = self.now.max(now);
