@@ -23,6 +23,7 @@ mod topics;
 mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use bug::Bug;
 pub use fault::Fault;
@@ -75,14 +76,23 @@ pub fn replay(seed: u64) -> Outcome {
 fn play(mut oracle: Oracle, bug: Option<Bug>, tells: bool) -> Outcome {
     let setup = Setup::choose(&mut oracle);
     let (lasts, in_the_middle) = (setup.lasts, setup.ends_in_the_middle);
+    let crowd = setup.crowd;
     let sim = Sim::new(oracle, setup, bug);
     {
         let mut core = sim.core();
         core.story = tells.then(Vec::new);
-        core.faults_on = true;
-        core.at(sse_state_hub::Time::ZERO, Happens::Op);
     }
     let serving = sim.begin();
+    if crowd > 0 {
+        sim.core().crowd(crowd);
+        sim.run_for(Duration::from_millis(500));
+    }
+    {
+        let mut core = sim.core();
+        core.faults_on = true;
+        let now = core.now();
+        core.at(now, Happens::Op);
+    }
     sim.run_for(lasts);
     if !in_the_middle {
         sim.heal();

@@ -137,7 +137,7 @@ impl Core {
         self.tell(|| format!("connection {c}"));
         if self.bug(super::bug::Bug::LosesAConnection) {
             // The listener has lost it.
-        } else if self.listens {
+        } else if self.listens && self.backlog.len() < BACKLOG {
             self.backlog.push_back(c);
             if let Some(waker) = self.listen_waker.take() {
                 waker.wake();
@@ -153,6 +153,7 @@ impl Core {
 
     /// A client sends and reads.
     pub(crate) fn client_acts(&mut self, c: u32) {
+        let now = self.now();
         let conn = self.conn(c);
         conn.is_scheduled = false;
         if conn.vanished || conn.client_closed || conn.ended {
@@ -165,6 +166,10 @@ impl Core {
             if !conn.server_closed {
                 conn.to_server.extend(piece);
             }
+            if self.conn(c).unsent.is_empty() {
+                self.conn(c).said_at = Some(now);
+            }
+            let conn = self.conn(c);
             if conn.pieces == 3 {
                 self.mark(Mark::HeadInPieces);
             }
@@ -179,7 +184,6 @@ impl Core {
             let most = most.min(conn.to_client.len());
             let bytes: Vec<u8> = conn.to_client.drain(..most).collect();
             if !bytes.is_empty() {
-                let now = self.now();
                 let conn = self.conn(c);
                 if !conn.server_closed && conn.room() > 0 {
                     conn.freed_at.get_or_insert(now);
@@ -628,6 +632,9 @@ impl Core {
         }
     }
 }
+
+/// Connections that wait to be accepted; more are refused, as by a kernel.
+const BACKLOG: usize = 400;
 
 /// What virtual machines and networks may add to times.
 pub(crate) const SLACK: Duration = Duration::from_millis(1000);

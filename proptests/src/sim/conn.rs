@@ -26,6 +26,8 @@ pub(crate) struct Conn {
     /// Bytes that it sends at a time.
     pub(crate) piece: usize,
     pub(crate) pieces: u32,
+    /// When all of it was sent.
+    pub(crate) said_at: Option<Time>,
     pub(crate) client_fin: bool,
     /// The client's side is closed: what comes there is answered by a reset.
     pub(crate) client_closed: bool,
@@ -69,6 +71,8 @@ pub(crate) struct Conn {
     /// How the machine closed it, once `on_close` has said so.
     pub(crate) closed_for: Option<sse_state_hub::StreamEnd>,
     pub(crate) hook_running: bool,
+    /// When the grant of its hook ends.
+    pub(crate) granted_until: Option<Time>,
     pub(crate) is_told_open: bool,
 }
 
@@ -116,6 +120,7 @@ impl Conn {
             unsent: VecDeque::new(),
             piece: usize::MAX,
             pieces: 0,
+            said_at: None,
             client_fin: false,
             client_closed: false,
             broken: false,
@@ -144,6 +149,7 @@ impl Conn {
             member: None,
             closed_for: None,
             hook_running: false,
+            granted_until: None,
             is_told_open: false,
         }
     }

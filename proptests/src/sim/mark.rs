@@ -20,7 +20,7 @@ macro_rules! marks {
 }
 
 marks! {
-    /// A stream was opened in a topic that its last member had left and whose stop was not pulled yet.
+    /// A stream was opened in a topic within a millisecond of its last member's leaving.
     JoinWhileLastLeaves 10
     /// A stream was opened in a topic without members whose source lingered.
     JoinDuringLinger 10
@@ -152,8 +152,6 @@ marks! {
     Unchanged 10
     /// Something was published between the take of a write and its report.
     PublishedDuringWrite 20
-    /// A stream was told writable while a write of it was in flight.
-    WritableInFlight 3
     /// A stream was closed while a write of it was in flight.
     ClosedInFlight 3
     /// Two workers had batches at once.

@@ -143,6 +143,9 @@ impl Drop for VirtualListener {
     fn drop(&mut self) {
         let mut core = self.0.core();
         core.listens = false;
+        if core.shutdown_at.is_none() {
+            core.fail("accept", || String::from("the hub accepts no more"));
+        }
         while let Some(c) = core.backlog.pop_front() {
             core.conn(c).server_reset = true;
             core.conn(c).server_closed = true;

@@ -385,6 +385,14 @@ impl Core {
         Outside::Publish(name, texts.collect())
     }
 
+    /// Many come at once, for the same few topics.
+    pub(crate) fn crowd(&mut self, crowd: u32) {
+        for n in 0..crowd {
+            self.operation();
+            self.connect(Ask::new(What::Stream([0, 0, 15][n as usize % 3])));
+        }
+    }
+
     /// A request for a stream.
     pub(crate) fn stream(&mut self) -> Ask {
         // A few paths are crowded, so that others are left by their last member often.
@@ -417,6 +425,8 @@ impl Core {
                 ask.status = 403;
                 String::from("does=refuse&")
             }
+            // Whoever else has another key has to go first.
+            6 | 7 => format!("does=takeover&old=key{}&", self.pick(3)),
             3..6 => format!("does=slow&ms={}&", self.pick(3000)),
             _ => String::new(),
         };

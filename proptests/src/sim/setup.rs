@@ -13,6 +13,8 @@ use crate::choice::Choice as _;
 pub(crate) struct Setup {
     /// Connections that it tends to have.
     pub(crate) clients: u32,
+    /// Streams that are there from the start: more than one batch of a worker.
+    pub(crate) crowd: u32,
     /// How long faults go on.
     pub(crate) lasts: Duration,
     /// Between two operations, at most.
@@ -38,6 +40,7 @@ impl Setup {
     pub(crate) fn calm() -> Setup {
         Setup {
             clients: 0,
+            crowd: 0,
             lasts: SECOND,
             pause: SECOND,
             fault_rate: u32::MAX,
@@ -74,7 +77,7 @@ impl Setup {
         let config = Config {
             seed: u64::from(oracle.pick(1 << 20)),
             hash_key: [3, u64::from(oracle.pick(1 << 20))],
-            openings: oracle.one_of(&[4, 16, 64]),
+            openings: oracle.one_of(&[8, 32, 64]),
             deciding: oracle.one_of(&[3, 16]),
             head_timeout: seconds(oracle, &[2, 5, 10]),
             body_timeout: seconds(oracle, &[2, 5]),
@@ -93,7 +96,8 @@ impl Setup {
             reader_patience: Duration::from_millis(oracle.one_of(&[500, 1000])),
             ..Config::new(Epoch(1 + u64::from(oracle.pick(1 << 20))))
         };
-        Setup {
+        let setup = Setup {
+            crowd: 0,
             clients: oracle.one_of(if is_dense { &[3, 8, 20] } else { &[15, 30, 40] }),
             lasts: seconds(
                 oracle,
@@ -116,6 +120,26 @@ impl Setup {
             ends_in_the_middle: oracle.chance(1, 4),
             drops_the_hub: oracle.chance(1, 8),
             config,
+        };
+        if oracle.chance(1, 12) {
+            setup.crowded()
+        } else {
+            setup
         }
+    }
+
+    /// Several workers, and more for them to do than one can take.
+    fn crowded(mut self) -> Setup {
+        self.crowd = 320;
+        self.clients = 320;
+        self.lasts = 5 * SECOND;
+        self.pause = Duration::from_millis(20);
+        self.workers = self.workers.max(2);
+        self.fault_rate = self.fault_rate.min(12);
+        self.weights[Op::Publish as usize] = 60;
+        self.config.subscribers = 1000;
+        self.config.openings = 512;
+        self.config.heartbeat = 2 * SECOND;
+        self
     }
 }

@@ -395,6 +395,12 @@ fn hook(
                     sleep(Arc::clone(&sim), time).await;
                     sim.core().mark(Mark::HookSlow);
                 }
+                Some("takeover") => {
+                    let old = asked.query("old").unwrap_or_default();
+                    if let Some(hub) = sim.hub() {
+                        let _ = hub.close_key(&old);
+                    }
+                }
                 Some("hang") => std::future::pending().await,
                 Some("panic") => {
                     sim.core().mark(Mark::HookPanicked);
@@ -412,6 +418,10 @@ fn hook(
             let mut grant = Grant::new();
             if let Some(seconds) = number("exp") {
                 grant = grant.expires_in(Duration::from_secs(seconds));
+                if let Some(c) = running.c {
+                    let until = sim.now() + Duration::from_secs(seconds);
+                    sim.core().conn(c).granted_until = Some(until);
+                }
             }
             if let Some(key) = asked.query("key") {
                 grant = grant.key(key);
@@ -474,6 +484,10 @@ pub(crate) fn closed(sim: &Sim, info: &StreamInfo, end: StreamEnd) {
     };
     let conn = core.conn(c);
     let (is_told_open, before) = (conn.is_told_open, conn.closed_for.replace(end));
+    let is_there = !(conn.client_fin || conn.broken || conn.client_closed);
+    if end == StreamEnd::Gone && is_there {
+        core.fail("gone", || format!("the peer of connection {c} is not gone"));
+    }
     if !is_told_open || before.is_some() {
         core.fail("hooks", || {
             format!("on_close of connection {c}: opened {is_told_open}, before {before:?}")

@@ -2,6 +2,7 @@
 //! appended in which order. What clients must get follows from that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sse_state::{
     Action, Answer, CloseReason, Control, Engine, Error, EventId, Input, Interest, PollOutcome,
@@ -10,7 +11,7 @@ use sse_state::{
 };
 
 use super::bug::Bug;
-use super::client::SLACK;
+use super::client::{SLACK, What};
 use super::conn::{Follow, Member};
 use super::mark::Mark;
 use super::state::{Core, Sim};
@@ -114,6 +115,7 @@ impl Spy {
             joining.is_new.push(is_new);
         }
         joining.is_unknown = matches!(after, Some(None));
+        joining.resumes = after.is_some();
         joining.expires = subscribe.expires;
         joining
     }
@@ -197,9 +199,6 @@ impl Spy {
                 if let Some(c) = c {
                     core.tell(|| format!("connection {c} is writable"));
                 }
-                if c.is_some_and(|c| core.conn(c).in_flight) {
-                    core.mark(Mark::WritableInFlight);
-                }
             }
             (Before::Report(reports), _) => {
                 for report in reports {
@@ -214,6 +213,7 @@ impl Spy {
         let Some(c) = core.ids.get(&joining.id).copied() else {
             return;
         };
+        let now = core.now();
         for (at, follow) in joining.follows.iter().enumerate() {
             let was_empty = joining.was_empty[at];
             let known = &mut core.topics.all[follow.topic];
@@ -221,9 +221,12 @@ impl Spy {
                 known.life = known.ledger.len();
             }
             let lingers = known.name == "feed" || known.name == "poll";
+            let just_now = known
+                .empty_since
+                .is_some_and(|since| now.since(since) <= Duration::from_millis(1));
             let mark = match (was_empty, known.runs_in_engine, known.start_due) {
+                (true, ..) if just_now => Some(Mark::JoinWhileLastLeaves),
                 (true, true, _) if lingers => Some(Mark::JoinDuringLinger),
-                (true, true, _) => Some(Mark::JoinWhileLastLeaves),
                 (false, false, true) => Some(Mark::TwoFirstAtOnce),
                 _ => None,
             };
@@ -238,6 +241,17 @@ impl Spy {
         let mut joining = joining;
         for follow in &mut joining.follows {
             follow.life = core.topics.all[follow.topic].life;
+        }
+        let conn = core.conn(c);
+        let (granted, asked) = (conn.granted_until, conn.ask.last_id.is_some());
+        if granted.is_some() != joining.expires.is_some() {
+            core.fail("W7.3", || {
+                let expires = joining.expires;
+                format!("the grant of stream {c} ends at {granted:?}, the stream at {expires:?}")
+            });
+        }
+        if asked != joining.resumes {
+            core.fail("W5.12", || format!("stream {c} came back: {asked}"));
         }
         if joining.is_unknown {
             core.tell(|| String::from("resumes from an unknown id"));
@@ -312,6 +326,7 @@ struct Joining {
     was_empty: Vec<bool>,
     is_new: Vec<bool>,
     is_unknown: bool,
+    resumes: bool,
     expires: Option<Time>,
 }
 
@@ -505,6 +520,7 @@ fn closing(core: &mut Core, c: u32, reason: CloseReason) {
     }
     match reason {
         CloseReason::HeadTimeout => {
+            check_head(core, c);
             let mark = if core.conn(c).hook_running {
                 Mark::HookTimedOut
             } else {
@@ -548,6 +564,23 @@ fn check_stall(core: &mut Core, c: u32) {
     {
         core.fail("W1", || {
             format!("connection {c} is cut as stalled, and is stuck since {since:?} only")
+        });
+    }
+}
+
+/// Who has said everything is heard.
+fn check_head(core: &mut Core, c: u32) {
+    let now = core.now();
+    let conn = core.conn(c);
+    let is_whole = match &conn.ask.what {
+        What::Stream(_) => true,
+        What::Odd(text) => text.ends_with("\r\n\r\n"),
+        What::Post { .. } | What::Silent => false,
+    };
+    let said = conn.said_at.is_some_and(|at| now.since(at) > SLACK);
+    if is_whole && said && !conn.hook_running && !conn.broken {
+        core.fail("P5", || {
+            format!("connection {c} has sent its head, and was not heard")
         });
     }
 }

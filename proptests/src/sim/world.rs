@@ -173,6 +173,7 @@ impl Sim {
             for c in core.live.clone() {
                 let conn = core.conn(c);
                 conn.mode = Mode::Fast;
+                conn.window = conn.window.max(16 << 10);
                 conn.piece = usize::MAX;
                 core.notify(c);
                 core.wake_reader(c);
