@@ -14,6 +14,7 @@ mod mark;
 mod net;
 mod op;
 mod part;
+mod reading;
 mod setup;
 mod site;
 mod spy;

@@ -53,3 +53,15 @@ fn every_fault_at_every_place_is_survived() {
     assert!(sweep.failures.is_empty(), "{:#?}", sweep.failures);
     assert!(sweep.runs > 0);
 }
+
+/// With `SSE_PROOF=full`: the standard budget, in which every rare situation has its quota.
+#[test]
+fn the_standard_budget_meets_every_quota() {
+    if proofs(1) == 1 {
+        return;
+    }
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(240);
+    let part = sim::part(0, until);
+    println!("{part}");
+    assert!(part.failures.is_empty(), "{:#?}", part.failures);
+}

@@ -7,7 +7,8 @@ use std::time::Duration;
 use sse_state_hub::Time;
 
 use super::bug::Bug;
-use super::client::{Ask, Reading};
+use super::client::Ask;
+use super::reading::Reading;
 use super::state::{Core, Happens};
 
 /// A connection.

@@ -83,7 +83,7 @@ fn figures(part: &mut Part, tally: &Tally, worlds: u64) {
 }
 
 /// Worlds of the standard budget, in which every quota must be met.
-pub const STANDARD_WORLDS: u64 = 600;
+pub const STANDARD_WORLDS: u64 = 650;
 /// One planted bug among so many worlds.
 const WORLDS_PER_BUG: u64 = 32;
 /// Worlds in which a planted bug must show.

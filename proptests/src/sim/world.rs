@@ -9,12 +9,13 @@ use sse_state::SseState;
 use sse_state_hub::{Config, Hub, Time, serve};
 
 use super::bug::Bug;
-use super::client::{Ask, Reading, SLACK, What};
+use super::client::{Ask, SLACK, What};
 use super::conn::Mode;
 use super::exec::Stepped;
 use super::lock;
 use super::mark::Mark;
 use super::net::{Virtual, VirtualListener};
+use super::reading::Reading;
 use super::site::{self, LINGER, STREAMS};
 use super::spy::Spy;
 use super::state::{Core, Happens, Sim};
