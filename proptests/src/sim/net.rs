@@ -220,6 +220,8 @@ impl Stream for VirtualStream {
             core.mark(Mark::LateReadiness);
             let time = core.between(Duration::ZERO, LATE_READINESS);
             core.after(time, Happens::Readable(self.c));
+        } else if let Some(fault) = fault {
+            core.uncount_fault(fault);
         }
         Poll::Pending
     }
@@ -237,6 +239,8 @@ impl Stream for VirtualStream {
             core.mark(Mark::LateReadiness);
             let time = core.between(Duration::ZERO, LATE_READINESS);
             core.after(time, Happens::Writable(self.c));
+        } else if let Some(fault) = fault {
+            core.uncount_fault(fault);
         }
         Poll::Pending
     }

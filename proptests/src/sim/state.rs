@@ -335,6 +335,11 @@ impl Core {
         self.tally.faults[fault as usize] += 1;
     }
 
+    /// It made no difference, so it was none.
+    pub(crate) fn uncount_fault(&mut self, fault: Fault) {
+        self.tally.faults[fault as usize] -= 1;
+    }
+
     /// This is one of the times when the planted bug shows.
     pub(crate) fn bug(&mut self, bug: Bug) -> bool {
         if self.bug != Some(bug) {
