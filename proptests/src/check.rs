@@ -22,6 +22,7 @@ mod time;
 pub mod work;
 
 use facts::Ledger;
+pub(crate) use intake::tag_of;
 
 /// A rule that was broken.
 #[derive(Clone, PartialEq, Eq, Debug)]

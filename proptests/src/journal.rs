@@ -18,8 +18,9 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use sse_state::journal::{Call, JournalError, read, write};
-use sse_state::{Config, Input, TopicOptions};
+use sse_state::{Config, Frame, Input, PollOutcome, TopicOptions};
 
+use crate::check::tag_of;
 use crate::scenario::{Pace, Setup, TopicSetup};
 
 pub use tape::{Tape, recorded, taped};
@@ -68,6 +69,11 @@ impl Journal {
         self.note("rule").unwrap_or("any")
     }
 
+    /// Some event in it was not made by a scenario, so it cannot be known again where it comes out.
+    pub fn is_foreign(&self) -> bool {
+        is_foreign(&self.calls)
+    }
+
     /// The setup that the rules are told: topics as they are first seen with options.
     pub fn setup(&self) -> Setup {
         setup(&self.config, self.calls.iter())
@@ -82,6 +88,21 @@ impl fmt::Display for Journal {
         }
         f.write_str(&write(&self.config, &self.calls))
     }
+}
+
+fn is_foreign(calls: &[Call]) -> bool {
+    let unknown = |frame: &Frame| tag_of(&frame.to_string()).is_none();
+    calls.iter().any(|call| match call {
+        Call::Input(_, Input::Publish { frame, .. } | Input::Feed { frame, .. }) => unknown(frame),
+        Call::Input(
+            _,
+            Input::PollResult {
+                outcome: PollOutcome::Frame(frame) | PollOutcome::Failed(Some(frame)),
+                ..
+            },
+        ) => unknown(frame),
+        _ => false,
+    })
 }
 
 /// What the rules have to know of calls beforehand. How time passes in them is unknown: wild.

@@ -64,6 +64,20 @@ fn whatever_is_left_out_the_rest_is_a_journal() {
     }
 }
 
+/// A journal of a service has events that no scenario made; rules that would have to know them again are silent.
+#[test]
+fn whatever_events_a_journal_has_a_right_machine_keeps_its_rules() {
+    for seed in 0..200 {
+        let text = taped(&Real, &scenario(seed, 60)).to_string();
+        let text = text
+            .replace("data:%20#", "data:%20%25")
+            .replace("retry:%20", "again:%20");
+        let journal = Journal::parse(&text).unwrap();
+        let broken = breaks(&Real, &journal);
+        assert!(broken.is_empty(), "seed {seed}: {}\n{journal}", broken[0]);
+    }
+}
+
 /// An engine that is wrong only after several things have come together.
 #[test]
 fn a_bug_is_shown_in_a_few_calls() {

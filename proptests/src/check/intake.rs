@@ -467,7 +467,7 @@ impl super::facts::Topic {
 }
 
 /// The tag that a scenario gave an event.
-pub(super) fn tag_of(wire: &str) -> Option<u64> {
+pub(crate) fn tag_of(wire: &str) -> Option<u64> {
     let block = Parser::new().push(wire.as_bytes()).pop()?;
     tag_in(&block)
 }

@@ -120,14 +120,22 @@ impl<E: Engine> Run<E> {
         }
     }
 
-    /// Every rule that is broken: those of the trace, then the one that the engine panicked with.
+    /// Every rule that is broken: those of the trace, then the one that the engine panicked with. If the
+    /// events are not those of scenarios, only rules that need not know them again.
     pub fn broken(&self) -> Vec<Broken> {
         let findings = check(&self.setup, &self.trace);
         let inside = self.panicked.iter().map(|text| Broken {
             rule: rules::panicked(text).to_owned(),
             text: format!("it panicked: {text}"),
         });
-        let outside = findings.into_iter().map(|finding| Broken {
+        let foreign = super::is_foreign(&self.calls);
+        let outside = findings.into_iter().filter(|finding| {
+            let family = finding
+                .rule
+                .trim_end_matches(|c: char| c.is_ascii_lowercase());
+            !(foreign && (family.starts_with(['D', 'N']) || FOLLOW_EVENTS.contains(&family)))
+        });
+        let outside = outside.map(|finding| Broken {
             rule: finding.rule.to_owned(),
             text: format!("in call {}: {}", finding.step + 1, finding.text),
         });
@@ -256,6 +264,12 @@ impl<E: Engine> Run<E> {
         }
     }
 }
+
+/// Families of rules, besides D and N, that know events again, or what follows from them: who has
+/// lagged, who was closed for it, whose source goes on.
+const FOLLOW_EVENTS: [&str; 14] = [
+    "A1", "B4", "B7", "B9", "C1", "I6", "I7", "L1", "L4", "L5", "L9", "L10", "T7", "W3",
+];
 
 /// What was done, or what it panicked with.
 fn unless_it_panics<T>(act: impl FnOnce() -> T) -> Result<T, String> {

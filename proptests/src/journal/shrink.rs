@@ -16,6 +16,7 @@ pub fn shrink<F: Factory>(
     until: Instant,
     shows: impl Fn(&Journal) -> bool,
 ) -> Journal {
+    let journal = &without_tail(journal, |shorter| Instant::now() < until && shows(shorter));
     let script = Script::learn(factory, journal);
     let fails = |script: &Script| Instant::now() < until && shows(&script.play(factory).0);
     if !fails(&script) {
@@ -38,6 +39,25 @@ pub fn shrink<F: Factory>(
         notes: journal.notes.clone(),
         ..script.play(factory).0
     }
+}
+
+/// The journal up to where it shows what it is asked for: what comes after it may be long, if an engine
+/// finds no rest.
+fn without_tail(journal: &Journal, shows: impl Fn(&Journal) -> bool) -> Journal {
+    let first = |count: usize| Journal {
+        calls: journal.calls[..count].to_vec(),
+        ..journal.clone()
+    };
+    let (mut not, mut most) = (0, journal.calls.len());
+    while not + 1 < most {
+        let middle = not.midpoint(most);
+        if shows(&first(middle)) {
+            most = middle;
+        } else {
+            not = middle;
+        }
+    }
+    first(most)
 }
 
 /// The smallest journal for one rule.
