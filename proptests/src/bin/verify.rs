@@ -4,14 +4,14 @@
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use sse_state::journal::replay;
 use sse_state_proptests::journal::kept;
 use sse_state_proptests::journal::{Journal, shrink};
 use sse_state_proptests::part::Part;
 use sse_state_proptests::suite::Real;
-use sse_state_proptests::{proof, sweep, wire_rules};
+use sse_state_proptests::{closure, proof, sim, sweep, wire_rules};
 
 const HELP: &str = "\
 verify: proves the lifecycle of sse-state without IO, for as long as you like.
@@ -29,12 +29,19 @@ verify: proves the lifecycle of sse-state without IO, for as long as you like.
 /// A part of the verification: with this seed, until then.
 type Proves = fn(u64, Instant) -> Part;
 
-/// What is run, in order, with its share of the time.
-const PARTS: &[(u32, Proves)] = &[
-    (0, kept::part),
-    (3, proof::part),
-    (1, wire_rules::part),
-    (1, sweep::part),
+/// Parts that are run one after the other, each with its share of the time.
+type Lane = &'static [(u32, Proves)];
+
+/// What is run: two lanes at once, after what is kept. The simulation has one for itself, since its hours
+/// are what takes long.
+const LANES: &[Lane] = &[
+    &[
+        (6, proof::part),
+        (1, wire_rules::part),
+        (6, closure::part),
+        (2, sweep::part),
+    ],
+    &[(1, sim::part)],
 ];
 
 fn main() -> ExitCode {
@@ -43,7 +50,7 @@ fn main() -> ExitCode {
             print!("{HELP}");
             ExitCode::SUCCESS
         }
-        Ok(Task::Everything { time, seed }) => everything(PARTS, time, seed),
+        Ok(Task::Everything { time, seed }) => everything(LANES, time, seed),
         Ok(Task::Journal(file)) => match explain(&file) {
             Ok(code) => code,
             Err(error) => {
@@ -91,30 +98,48 @@ impl Task {
     }
 }
 
-/// Every part, each with its share of the time that is left.
-fn everything(parts: &[(u32, Proves)], time: Duration, seed: u64) -> ExitCode {
+/// What is kept, then every lane.
+fn everything(lanes: &[Lane], time: Duration, seed: u64) -> ExitCode {
     let start = Instant::now();
-    let mut failures = 0;
-    for (place, (share, part)) in parts.iter().enumerate() {
-        let shares: u32 = parts[place..].iter().map(|(share, _)| share).sum();
-        let left = (start + time).saturating_duration_since(Instant::now());
-        let until = Instant::now() + left * *share / shares.max(1);
-        let begun = Instant::now();
-        let mut part = part(seed, until);
-        part.figure("seconds", format!("{:.1}", begun.elapsed().as_secs_f64()));
-        print!("{part}");
-        failures += part.failures.len();
-    }
-    let seconds = start.elapsed().as_secs_f64();
+    let end = start + time;
+    let kept = lane(&[(1, kept::part)], end, seed);
+    let failures: usize = thread::scope(|scope| {
+        let running: Vec<_> = lanes
+            .iter()
+            .map(|parts| scope.spawn(move || lane(parts, end, seed)))
+            .collect();
+        running
+            .into_iter()
+            // A part that panics has failed.
+            .map(|lane| lane.join().unwrap_or(1))
+            .sum()
+    });
+    let failures = kept + failures;
     println!(
-        "verify: {} parts in {seconds:.0} s, seed {seed}: {}",
-        parts.len(),
+        "verify: {} parts in {:.0} s, seed {seed}: {}",
+        1 + lanes.iter().map(|lane| lane.len()).sum::<usize>(),
+        start.elapsed().as_secs_f64(),
         match failures {
             0 => "all hold".to_owned(),
             failures => format!("{failures} FAILED"),
         }
     );
     ExitCode::from(u8::from(failures > 0))
+}
+
+/// Every part in turn, each with its share of the time that is left; how much is wrong.
+fn lane(parts: &[(u32, Proves)], end: Instant, seed: u64) -> usize {
+    let mut failures = 0;
+    for (place, (share, part)) in parts.iter().enumerate() {
+        let shares: u32 = parts[place..].iter().map(|(share, _)| share).sum();
+        let begun = Instant::now();
+        let until = begun + end.saturating_duration_since(begun) * *share / shares;
+        let mut part = part(seed, until);
+        part.figure("seconds", format!("{:.1}", begun.elapsed().as_secs_f64()));
+        print!("{part}");
+        failures += part.failures.len();
+    }
+    failures
 }
 
 /// Which rules a journal breaks on the machine, and how little it takes.
@@ -182,17 +207,22 @@ mod tests {
         fn right(_: u64, _: Instant) -> Part {
             Part::new("right")
         }
+        fn panics(_: u64, _: Instant) -> Part {
+            panic!("as it is told")
+        }
         fn wrong(_: u64, _: Instant) -> Part {
             let mut part = Part::new("wrong");
             part.fail("it is wrong");
             part
         }
-        let code = |parts: &[(u32, Proves)]| everything(parts, Duration::ZERO, 0);
-        assert_eq!(code(&[(1, right), (0, right)]), ExitCode::SUCCESS);
+        let code = |lanes: &[Lane]| everything(lanes, Duration::ZERO, 0);
+        assert_eq!(code(&[&[(1, right)], &[(1, right)]]), ExitCode::SUCCESS);
         assert_eq!(
-            code(&[(1, right), (1, wrong), (1, right)]),
+            code(&[&[(1, right), (1, wrong)], &[(1, right)]]),
             ExitCode::FAILURE
         );
+        assert_eq!(code(&[&[(1, right)], &[(1, wrong)]]), ExitCode::FAILURE);
+        assert_eq!(code(&[&[(1, panics)]]), ExitCode::FAILURE);
     }
 
     #[test]
