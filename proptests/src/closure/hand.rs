@@ -61,7 +61,7 @@ impl Sink for Hand<'_> {
             seen.push(Seen::Wrote {
                 role,
                 bytes: masked(&run.to_bytes()),
-                answer,
+                take: self.take,
             });
         }
         answer

@@ -4,8 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use sse_state::{
-    Answer, Config, Engine, Error, EventId, Input, Published, Pulled, Pumped, Reply, Room,
-    SourceToken, SseState, SubscriberId, Time,
+    Config, Engine, Error, EventId, Input, Published, Pulled, Pumped, Reply, Room, SourceToken,
+    SseState, SubscriberId, Time,
 };
 
 use super::configuration::{Configuration, Hands, frame};
@@ -101,15 +101,8 @@ pub struct Source {
 #[allow(missing_docs)]
 pub enum Seen {
     Replied(String),
-    Wrote {
-        role: u32,
-        bytes: Bytes,
-        answer: Answer,
-    },
-    Told {
-        role: Option<u32>,
-        what: String,
-    },
+    Wrote { role: u32, bytes: Bytes, take: Take },
+    Told { role: Option<u32>, what: String },
 }
 
 /// What is told of a step.
@@ -137,7 +130,7 @@ impl<E: Explored> World<E> {
         // A history begins with more publishes than any id that is asked for is old.
         let mut newest = None;
         for topic in of.topics.iter().filter(|topic| topic.options.history) {
-            for _ in 0..4 {
+            for _ in 0..WARMING {
                 let publish = Input::Publish {
                     topic: topic.name.as_str().into(),
                     frame: frame(0),
@@ -348,7 +341,7 @@ impl<E: Explored> World<E> {
                         seen.push(Seen::Wrote {
                             role,
                             bytes: masked(bytes),
-                            answer: Answer::All,
+                            take: Take::All,
                         });
                     }
                     self.env.frames += frames;
@@ -531,5 +524,7 @@ fn later(at: Option<Time>) -> Time {
     at.unwrap_or(Time::MAX)
 }
 
+/// Enough publishes that every id which is asked for is old, and that all of them have two digits.
+const WARMING: u32 = 12;
 /// More visits than any state of a small machine needs.
 const PATIENCE: u32 = 10_000;
