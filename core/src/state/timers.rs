@@ -118,7 +118,9 @@ impl SseState {
 
     /// A connection's entry came up: whatever is really due happens, and the entry goes back.
     fn fire_sub(&mut self, slot: u32) {
-        if self.end_if_told(slot) {
+        // When grace is over the rest is cut, whether a deadline of it comes up in the same pump or not.
+        let over = self.shutdown.is_some_and(|shutdown| shutdown.over);
+        if !over && self.end_if_told(slot) {
             return;
         }
         self.rest_on(slot);
@@ -212,7 +214,7 @@ impl SseState {
     }
 
     /// When it has stalled, if it still waits then, with something to write.
-    fn stalls_at(&self, slot: u32, sub: &Sub) -> Time {
+    pub(super) fn stalls_at(&self, slot: u32, sub: &Sub) -> Time {
         if sub.stall == Time::MAX || (sub.has(RESTED) && !self.has_pending(slot)) {
             return Time::MAX;
         }
