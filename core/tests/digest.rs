@@ -161,3 +161,25 @@ fn w1_a_socket_at_rest_that_was_looked_at_is_told_apart() {
     assert!(lives && !lived);
     assert_ne!(looked, late);
 }
+
+/// How late a poll that failed by time is decides whether the next one is due at once.
+#[test]
+fn l11_a_late_poll_is_told_apart_from_a_later_one() {
+    let at = |seconds: u64| {
+        let mut bench = Bench::new();
+        let every = SourceKind::Interval(Duration::from_secs(40));
+        bench.declare("/t", TopicOptions::polled(every));
+        bench.open_with(&["/t"], |subscribe| subscribe.heartbeat = Heartbeat::Off);
+        bench.pump();
+        bench.now = bench.now + Duration::from_secs(seconds);
+        bench.state.handle_timeout(bench.now);
+        let digest = bench.state.digest();
+        bench.pump();
+        (digest, bench.state.stats().polls)
+    };
+    // In the same phase of the interval, and both after the timeout of the poll.
+    let (late, once) = at(35);
+    let (later, twice) = at(75);
+    assert_eq!((once, twice), (1, 2));
+    assert_ne!(late, later);
+}

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::SseState;
+use super::source::tick_after;
 use super::subscribe::{SALT_FAREWELL, SALT_OPENING};
 use crate::hash::Digest;
 use crate::id::EventId;
@@ -121,8 +122,10 @@ impl Walk<'_> {
         }
         let seq = self.rank(state.seq);
         self.number(seq);
-        // What can still be held hangs on what is, however it is shared.
-        self.number(state.runs.bytes());
+        // How what is held is shared decides what can still be; not as long as it is little.
+        let held = state.runs.bytes();
+        let little = held <= state.config.held_bytes / 8;
+        self.number(if little { 0 } else { held });
     }
 
     fn topic(&mut self, slot: u32, topic: &Topic) {
@@ -204,6 +207,10 @@ impl Walk<'_> {
                     Poll::InFlight(until) => {
                         self.number(3);
                         self.time(until);
+                        // A late one is followed by the tick after that time, if that is late too at once.
+                        if let SourceKind::Interval(every) = options.source {
+                            self.time(tick_after(running.since, every, until));
+                        }
                     }
                 }
             }
@@ -245,7 +252,11 @@ impl Walk<'_> {
     fn stream(&mut self, slot: u32, sub: &Sub) {
         let state = self.state;
         self.time(sub.until);
-        let stalls = sub.stall + state.config.write_timeout;
+        let stalls = match sub.phase {
+            // Nothing more comes to be pending.
+            Phase::Ending => state.stalls_at(slot, sub),
+            _ => sub.stall + state.config.write_timeout,
+        };
         let ends = sub.until.min(sub.expires);
         if ends.min(stalls) <= state.now || state.keys.is_closed(sub.key) {
             // It is late: it is looked at in this granule, or was and comes up in the next one.

@@ -1,5 +1,7 @@
 //! Sources: what feeds a topic while somebody listens.
 
+use core::time::Duration;
+
 use super::SseState;
 use super::timers::Timer;
 use crate::action::StopReason;
@@ -252,11 +254,17 @@ impl SseState {
         let (Source::Running(running), SourceKind::Interval(every)) = source else {
             return; // coverage: only what runs at an interval has polls
         };
-        let every = nanos(every);
-        let gone = ended.as_nanos() - running.since.as_nanos();
-        let next = (gone / every + 1)
-            .saturating_mul(every)
-            .saturating_add(running.since.as_nanos());
-        self.set_poll(slot, Poll::At(Time::from_nanos(next)));
+        let next = tick_after(running.since, every, ended);
+        self.set_poll(slot, Poll::At(next));
     }
+}
+
+/// The first tick, of those that began then, after this time.
+pub(super) fn tick_after(since: Time, every: Duration, at: Time) -> Time {
+    let every = nanos(every);
+    let gone = at.as_nanos() - since.as_nanos();
+    let next = (gone / every + 1)
+        .saturating_mul(every)
+        .saturating_add(since.as_nanos());
+    Time::from_nanos(next)
 }
