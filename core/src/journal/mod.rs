@@ -25,7 +25,7 @@
 //!   `Room` follows.
 //! - `end` has the running digest of the action bytes and the digest of the state.
 //! - A line that begins with `#` is a comment. The digest of `pump` and `action`, and the line `end`,
-//!   may be left out: they are then not checked. [`read`] and [`write`] turn a journal into calls
+//!   may be left out: they are then not checked. [`read`] and [`write()`] turn a journal into calls
 //!   and back, for whoever wants to do something else with them than [`replay`].
 
 mod call;
