@@ -280,16 +280,18 @@ impl Core {
         self.events.pop().map(|item| (item.at, item.what))
     }
 
-    /// Forgets what has not happened: wakers hold what they wake.
-    pub(crate) fn forget(&mut self) {
-        self.events.clear();
+    /// Gives away what has not happened, to be dropped outside of the lock: wakers and jobs hold parts of
+    /// the hub, which look at the world when they go.
+    pub(crate) fn forget(&mut self) -> impl Sized + use<> {
         self.backlog.clear();
-        self.listen_waker = None;
-        self.waiting.clear();
-        for conn in &mut self.conns {
-            conn.read_waker = None;
-            conn.write_waker = None;
-        }
+        let conns = self.conns.iter_mut();
+        let wakers = conns.map(|conn| (conn.read_waker.take(), conn.write_waker.take()));
+        (
+            std::mem::take(&mut self.events),
+            self.listen_waker.take(),
+            std::mem::take(&mut self.waiting),
+            wakers.collect::<Vec<_>>(),
+        )
     }
 
     /// A time between the two.

@@ -62,18 +62,19 @@ impl Sim {
 
     /// Lets the world go on until this time.
     pub(crate) fn run_until(self: &Arc<Sim>, until: Time) {
-        let mut polls = 0u32;
+        let (mut polls, mut at) = (0u32, self.now());
         loop {
+            if self.now() > at {
+                (polls, at) = (0, self.now());
+            }
+            polls += 1;
+            if polls > MANY_POLLS {
+                return self
+                    .core()
+                    .fail("X1", || String::from("it never comes to rest"));
+            }
             match self.exec.step(|n| self.core().pick(n)) {
-                Stepped::Polled => {
-                    polls += 1;
-                    if polls > MANY_POLLS {
-                        self.core()
-                            .fail("X1", || String::from("it never comes to rest"));
-                        return;
-                    }
-                    continue;
-                }
+                Stepped::Polled => continue,
                 Stepped::Panicked => {
                     self.core()
                         .fail("X1", || String::from("a task of the hub panicked"));
@@ -81,7 +82,6 @@ impl Sim {
                 }
                 Stepped::Idle => {}
             }
-            polls = 0;
             let happens = {
                 let mut core = self.core();
                 if !core.failures.is_empty() {
@@ -307,7 +307,8 @@ impl Sim {
         let is_clean = self.core().failures.is_empty();
         self.set_hub(None);
         self.exec.clear();
-        self.core().forget();
+        let forgotten = self.core().forget();
+        drop(forgotten);
         let holders = Arc::strong_count(self);
         if is_clean && holders > 1 {
             self.core().fail("B8", || {
@@ -492,5 +493,5 @@ impl Core {
     }
 }
 
-/// Polls without rest that nothing here needs.
-const MANY_POLLS: u32 = 200_000;
+/// Polls and happenings at one instant that nothing here needs.
+const MANY_POLLS: u32 = 30_000;
