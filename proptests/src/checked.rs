@@ -22,8 +22,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sse_state::{
-    Action, Answer, Control, Engine, Error, Input, Interest, Pumped, Reply, Run, Sink, Stats,
-    SubscriberId, Time,
+    Action, Answer, Control, Engine, Error, Input, Pumped, Reply, Run, Sink, SubscriberId, Time,
 };
 
 use crate::rules::{How, Rule};
@@ -217,37 +216,7 @@ impl<E: Engine> Engine for Checked<E> {
         action
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
-        self.inner.poll_timeout()
-    }
-
-    fn now(&self) -> Time {
-        self.inner.now()
-    }
-
-    fn interest(&self, topic: &str) -> Option<Interest> {
-        self.inner.interest(topic)
-    }
-
-    fn is_live(&self, id: SubscriberId) -> bool {
-        self.inner.is_live(id)
-    }
-
-    fn asked(&self) -> u64 {
-        self.inner.asked()
-    }
-
-    fn is_terminated(&self) -> bool {
-        self.inner.is_terminated()
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
-    }
-
-    fn digest(&self) -> u64 {
-        self.inner.digest()
-    }
+    views_of_inner!();
 }
 
 /// The driver's own sink, watched.

@@ -6,6 +6,9 @@
 //! Authors of event loops put theirs through [`sweep`]: scripted IO, and the duties of a driver, by id.
 //! `docs/check-your-loop.md` shows how, in ten minutes.
 
+#[macro_use]
+mod macros;
+
 pub mod check;
 pub mod checked;
 pub mod choice;

@@ -5,48 +5,30 @@ use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use sse_state::{
-    Action, CloseHow, Engine, Error, Input, Interest, Name, Pumped, Reply, Sink, SourceToken,
-    Stats, SubscriberId, Time, Via,
+    Action, CloseHow, Engine, Error, Input, Name, Pumped, Reply, Sink, SourceToken, SubscriberId,
+    Time, Via,
 };
 
 use super::Io;
 use crate::script::{Job, Ready, Script, Socket};
 
-/// What is done in another way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each says itself what it does
-pub enum Other {
-    PumpsOneVisit,
-    PullsActions,
-    WritesInPieces,
-    ReadsInPieces,
-    TellsTimeTwice,
-    WakesEarly,
-    ReportsSingly,
-    TellsHeadDone,
-    TellsWritableTooOften,
-    ClosesWhoIsGone,
-    TellsAllHeads,
-}
-
-impl Other {
-    /// All of them.
-    pub const ALL: [Other; 11] = {
-        use Other::*;
-        [
-            PumpsOneVisit,
-            PullsActions,
-            WritesInPieces,
-            ReadsInPieces,
-            TellsTimeTwice,
-            WakesEarly,
-            ReportsSingly,
-            TellsHeadDone,
-            TellsWritableTooOften,
-            ClosesWhoIsGone,
-            TellsAllHeads,
-        ]
-    };
+listed! {
+    /// What is done in another way.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    #[allow(missing_docs)] // each says itself what it does
+    pub enum Other {
+        PumpsOneVisit,
+        PullsActions,
+        WritesInPieces,
+        ReadsInPieces,
+        TellsTimeTwice,
+        WakesEarly,
+        ReportsSingly,
+        TellsHeadDone,
+        TellsWritableTooOften,
+        ClosesWhoIsGone,
+        TellsAllHeads,
+    }
 }
 
 /// An engine as such a driver uses it.
@@ -132,37 +114,7 @@ impl<E: Engine> Engine for OtherEngine<E> {
         self.inner.poll_action()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
-        self.inner.poll_timeout()
-    }
-
-    fn now(&self) -> Time {
-        self.inner.now()
-    }
-
-    fn interest(&self, topic: &str) -> Option<Interest> {
-        self.inner.interest(topic)
-    }
-
-    fn is_live(&self, id: SubscriberId) -> bool {
-        self.inner.is_live(id)
-    }
-
-    fn asked(&self) -> u64 {
-        self.inner.asked()
-    }
-
-    fn is_terminated(&self) -> bool {
-        self.inner.is_terminated()
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
-    }
-
-    fn digest(&self) -> u64 {
-        self.inner.digest()
-    }
+    views_of_inner!();
 }
 
 /// The IO of such a driver.

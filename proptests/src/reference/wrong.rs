@@ -11,92 +11,51 @@ use sse_state::{
 use super::Io;
 use crate::script::{Job, Ready, Script};
 
-/// What is wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each says itself what it does
-pub enum Wrong {
-    PumpsOnce,
-    SleepsForEver,
-    NeverTellsTime,
-    GoesBackInTime,
-    ForgetsAReport,
-    ReportsTwice,
-    SaysAllWasTaken,
-    SaysItBlocked,
-    ForgetsWritable,
-    SpeaksOfTheDead,
-    ForgetsToClose,
-    FinsInsteadOfReset,
-    ForgetsFinish,
-    ForgetsPeers,
-    TakesAPauseForTheEnd,
-    ForgetsAccept,
-    GivesUpAccepting,
-    ForgetsPolls,
-    KeepsOldPolls,
-    MixesTokens,
-    ForgetsRefusals,
-    ForgetsWaiting,
-    LosesAPublish,
-    FeedsTwice,
-    BuffersWrites,
-    AddsABanner,
-    WritesTwice,
-    ForgetsHeads,
-    ReadsOnce,
-    ClosesWhoAsks,
-    RefusesEverybody,
-    ServesTheWrongTopic,
-    Spins,
-    TriesAtOnceAgain,
-    ReadsForEver,
-    EndsEarly,
+listed! {
+    /// What is wrong.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    #[allow(missing_docs)] // each says itself what it does
+    pub enum Wrong {
+        PumpsOnce,
+        SleepsForEver,
+        NeverTellsTime,
+        GoesBackInTime,
+        ForgetsAReport,
+        ReportsTwice,
+        SaysAllWasTaken,
+        SaysItBlocked,
+        ForgetsWritable,
+        SpeaksOfTheDead,
+        ForgetsToClose,
+        FinsInsteadOfReset,
+        ForgetsFinish,
+        ForgetsPeers,
+        TakesAPauseForTheEnd,
+        ForgetsAccept,
+        GivesUpAccepting,
+        ForgetsPolls,
+        KeepsOldPolls,
+        MixesTokens,
+        ForgetsRefusals,
+        ForgetsWaiting,
+        LosesAPublish,
+        FeedsTwice,
+        BuffersWrites,
+        AddsABanner,
+        WritesTwice,
+        ForgetsHeads,
+        ReadsOnce,
+        ClosesWhoAsks,
+        RefusesEverybody,
+        ServesTheWrongTopic,
+        Spins,
+        TriesAtOnceAgain,
+        ReadsForEver,
+        EndsEarly,
+    }
 }
 
 impl Wrong {
-    /// All of them.
-    pub const ALL: [Wrong; 36] = {
-        use Wrong::*;
-        [
-            PumpsOnce,
-            SleepsForEver,
-            NeverTellsTime,
-            GoesBackInTime,
-            ForgetsAReport,
-            ReportsTwice,
-            SaysAllWasTaken,
-            SaysItBlocked,
-            ForgetsWritable,
-            SpeaksOfTheDead,
-            ForgetsToClose,
-            FinsInsteadOfReset,
-            ForgetsFinish,
-            ForgetsPeers,
-            TakesAPauseForTheEnd,
-            ForgetsAccept,
-            GivesUpAccepting,
-            ForgetsPolls,
-            KeepsOldPolls,
-            MixesTokens,
-            ForgetsRefusals,
-            ForgetsWaiting,
-            LosesAPublish,
-            FeedsTwice,
-            BuffersWrites,
-            AddsABanner,
-            WritesTwice,
-            ForgetsHeads,
-            ReadsOnce,
-            ClosesWhoAsks,
-            RefusesEverybody,
-            ServesTheWrongTopic,
-            Spins,
-            TriesAtOnceAgain,
-            ReadsForEver,
-            EndsEarly,
-        ]
-    };
-
     /// The duty that it neglects.
     pub fn rule(self) -> &'static str {
         use Wrong::*;

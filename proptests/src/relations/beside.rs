@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sse_state::{
     Action, Answer, Control, Engine, Error, Event as Payload, EventId, Frame, Heartbeat, Input,
-    Interest, Name, Pumped, Reply, Report, Room, Run, Sink, Socket, Stats, Subscribe, SubscriberId,
-    Time, TopicOptions, Via,
+    Name, Pumped, Reply, Report, Room, Run, Sink, Socket, Subscribe, SubscriberId, Time,
+    TopicOptions, Via,
 };
 
 use super::comparable;
@@ -124,41 +124,7 @@ impl<E: Engine> Engine for Crowded<E> {
         }
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
-        self.inner.poll_timeout()
-    }
-
-    fn now(&self) -> Time {
-        self.inner.now()
-    }
-
-    fn interest(&self, topic: &str) -> Option<Interest> {
-        self.inner.interest(topic)
-    }
-
-    fn is_live(&self, id: SubscriberId) -> bool {
-        self.inner.is_live(id)
-    }
-
-    fn asked(&self) -> u64 {
-        self.inner.asked()
-    }
-
-    fn is_terminated(&self) -> bool {
-        self.inner.is_terminated()
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
-    }
-
-    fn digest(&self) -> u64 {
-        self.inner.digest()
-    }
-
-    fn check_invariants(&self) {
-        self.inner.check_invariants();
-    }
+    views_of_inner!();
 }
 
 /// Keeps what the stranger gets to itself.

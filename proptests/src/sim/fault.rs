@@ -1,31 +1,33 @@
 //! What goes wrong, and where.
 
-/// A fault of the world. None of them is the hub's; it has to live with all.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[allow(missing_docs)] // each says itself what it is
-pub enum Fault {
-    ShortWrite,
-    FalseBlockedWrite,
-    InterruptedWrite,
-    ResetWrite,
-    PartThenReset,
-    LateWritable,
-    ShortRead,
-    FalseBlockedRead,
-    InterruptedRead,
-    ResetRead,
-    LateReadable,
-    SpuriousWake,
-    AcceptAborted,
-    AcceptExhausted,
-    LateTimer,
-    FailedFin,
-    Preempted,
-    SlowMachine,
-    PeerResets,
-    PeerEnds,
-    PeerVanishes,
-    PeerStalls,
+listed! {
+    /// A fault of the world. None of them is the hub's; it has to live with all.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+    #[allow(missing_docs)] // each says itself what it is
+    pub enum Fault {
+        ShortWrite,
+        FalseBlockedWrite,
+        InterruptedWrite,
+        ResetWrite,
+        PartThenReset,
+        LateWritable,
+        ShortRead,
+        FalseBlockedRead,
+        InterruptedRead,
+        ResetRead,
+        LateReadable,
+        SpuriousWake,
+        AcceptAborted,
+        AcceptExhausted,
+        LateTimer,
+        FailedFin,
+        Preempted,
+        SlowMachine,
+        PeerResets,
+        PeerEnds,
+        PeerVanishes,
+        PeerStalls,
+    }
 }
 
 /// Where the hub asks the world for something.
@@ -41,35 +43,6 @@ pub(crate) enum Site {
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Fault; 22] = {
-        use Fault::*;
-        [
-            ShortWrite,
-            FalseBlockedWrite,
-            InterruptedWrite,
-            ResetWrite,
-            PartThenReset,
-            LateWritable,
-            ShortRead,
-            FalseBlockedRead,
-            InterruptedRead,
-            ResetRead,
-            LateReadable,
-            SpuriousWake,
-            AcceptAborted,
-            AcceptExhausted,
-            LateTimer,
-            FailedFin,
-            Preempted,
-            SlowMachine,
-            PeerResets,
-            PeerEnds,
-            PeerVanishes,
-            PeerStalls,
-        ]
-    };
-
     /// Whether it can happen there.
     pub(crate) fn fits(self, site: Site) -> bool {
         Fault::of(site).contains(&self)

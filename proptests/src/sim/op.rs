@@ -16,65 +16,38 @@ use super::site::STREAMS;
 use super::state::{Core, Happens, Sim, Waiting};
 use super::topics::{AUTH, CLOSE, CONF, FIRST_DEVICE, HIST, LIFE, PLAIN, WAIT};
 
-/// An operation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)] // each says itself what it is
-pub(crate) enum Op {
-    Connect,
-    Post,
-    Odd,
-    Leave,
-    Reset,
-    Vanish,
-    Stall,
-    ReadOn,
-    Throttle,
-    Stray,
-    Flood,
-    HalfClose,
-    Publish,
-    Burst,
-    Repeat,
-    PublishWait,
-    DropWait,
-    CloseKey,
-    StopSource,
-    Spurious,
-    Storm,
-    Exodus,
-    Trade,
+listed! {
+    /// An operation.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    #[allow(missing_docs)] // each says itself what it is
+    pub(crate) enum Op {
+        Connect,
+        Post,
+        Odd,
+        Leave,
+        Reset,
+        Vanish,
+        Stall,
+        ReadOn,
+        Throttle,
+        Stray,
+        Flood,
+        HalfClose,
+        Publish,
+        Burst,
+        Repeat,
+        PublishWait,
+        DropWait,
+        CloseKey,
+        StopSource,
+        Spurious,
+        Storm,
+        Exodus,
+        Trade,
+    }
 }
 
 impl Op {
-    pub(crate) const ALL: [Op; 23] = {
-        use Op::*;
-        [
-            Connect,
-            Post,
-            Odd,
-            Leave,
-            Reset,
-            Vanish,
-            Stall,
-            ReadOn,
-            Throttle,
-            Stray,
-            Flood,
-            HalfClose,
-            Publish,
-            Burst,
-            Repeat,
-            PublishWait,
-            DropWait,
-            CloseKey,
-            StopSource,
-            Spurious,
-            Storm,
-            Exodus,
-            Trade,
-        ]
-    };
-
     pub(crate) fn weight(self) -> u32 {
         match self {
             Op::Connect | Op::Publish => 12,

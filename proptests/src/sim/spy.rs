@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sse_state::{
-    Action, Answer, CloseReason, Control, Engine, Error, EventId, Input, Interest, PollOutcome,
-    Pumped, Reply, Report, Room, Run, Sink, Socket, SourceToken, Start, Stats, Subscribe,
-    SubscriberId, Time, Via,
+    Action, Answer, CloseReason, Control, Engine, Error, EventId, Input, PollOutcome, Pumped,
+    Reply, Report, Room, Run, Sink, Socket, SourceToken, Start, Subscribe, SubscriberId, Time, Via,
 };
 
 use super::bug::Bug;
@@ -383,37 +382,7 @@ impl Engine for Spy {
         self.inner.poll_action()
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
-        self.inner.poll_timeout()
-    }
-
-    fn now(&self) -> Time {
-        self.inner.now()
-    }
-
-    fn interest(&self, topic: &str) -> Option<Interest> {
-        self.inner.interest(topic)
-    }
-
-    fn is_live(&self, id: SubscriberId) -> bool {
-        self.inner.is_live(id)
-    }
-
-    fn asked(&self) -> u64 {
-        self.inner.asked()
-    }
-
-    fn is_terminated(&self) -> bool {
-        self.inner.is_terminated()
-    }
-
-    fn stats(&self) -> Stats {
-        self.inner.stats()
-    }
-
-    fn digest(&self) -> u64 {
-        self.inner.digest()
-    }
+    views_of_inner!();
 }
 
 /// The end of the hub: nothing may be left.
