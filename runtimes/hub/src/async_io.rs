@@ -110,14 +110,7 @@ impl TcpListener {
     /// # Errors
     /// That of the last address: a busy port, for instance.
     pub fn listen(addrs: impl IntoIterator<Item = SocketAddr>) -> io::Result<TcpListener> {
-        let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
-        for addr in addrs {
-            match socket::listen(addr) {
-                Ok(listener) => return TcpListener::try_from(listener),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        TcpListener::try_from(socket::listen_first(addrs)?)
     }
 
     /// The address that it listens on, its port if 0 was asked for.
@@ -151,14 +144,12 @@ impl Listener for TcpListener {
         loop {
             match self.0.get_ref().accept() {
                 Ok((stream, peer)) => {
-                    // Where it fails, the peer has gone already, which says nothing of the listener.
-                    let aborted = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
-                    let local = stream.local_addr().map_err(aborted)?;
+                    let local_is_loopback = socket::is_local(&stream)?;
                     // It was made non-blocking by nobody yet.
                     return Poll::Ready(Async::new(stream).map(|stream| Accepted {
                         stream: Socket(stream),
                         peer: Some(peer),
-                        local_is_loopback: local.ip().to_canonical().is_loopback(),
+                        local_is_loopback,
                     }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -78,7 +78,7 @@ pub enum Decided {
 
 impl Mount {
     /// A request from its parts. `target` is path and query; `authority` is the host of its URI where the
-    /// protocol carries it there. `Content-Length` is left out with all framing: `length` is that of the body.
+    /// protocol carries it there. Framing is the framework's: `Content-Length` and its like are not looked at.
     pub fn ask<'a>(
         &self,
         method: &str,

@@ -18,6 +18,7 @@ use crate::runtime::{Accepted, Listener, Stream, Timer};
 use crate::shared::Shared;
 use crate::signal::{self, ConnWaker};
 use crate::site::Site;
+use crate::socket;
 use crate::table::{Entry, Way};
 use crate::task::{Cancel, guarded};
 
@@ -205,8 +206,8 @@ impl<L: Listener> Future for Acceptor<L> {
                 Err(error) => {
                     this.shared.counters.accept_error();
                     crate::trace::accept_failed(&error);
-                    if !is_of_one_connection(&error) {
-                        this.paused = Some(this.shared.now() + PAUSE);
+                    if !socket::is_of_one_connection(&error) {
+                        this.paused = Some(this.shared.now() + socket::ACCEPT_PAUSE);
                     }
                 }
             }
@@ -276,15 +277,6 @@ fn admit<S: Stream>(shared: &Arc<Shared>, site: &Arc<Site>, accepted: Accepted<S
     conn.look();
 }
 
-/// Errors of `accept` that say something of one connection only; any other is waited out.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
-}
-
 /// Accepts of one poll, after which the runtime gets its turn.
 const ACCEPTS: usize = 64;
 /// Pauses in which as many connections are accepted as there may be openings: each lives at least
@@ -292,5 +284,3 @@ const ACCEPTS: usize = 64;
 const ROUND: u32 = 16;
 /// Time in which heads that have come are read.
 const LOOK: Duration = Duration::from_millis(5);
-/// Time in which descriptors may come free.
-const PAUSE: Duration = Duration::from_millis(50);

@@ -25,6 +25,43 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// [`listen`]s on the first of these addresses that it can.
+///
+/// # Errors
+/// That of the last address.
+pub fn listen_first(addrs: impl IntoIterator<Item = SocketAddr>) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
+    for addr in addrs {
+        match listen(addr) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Whether the local address of a connection that was accepted is loopback.
+///
+/// # Errors
+/// `ConnectionAborted`, which says nothing of the listener: where its address cannot be told, the peer has gone
+/// already.
+pub fn is_local<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<bool> {
+    let local = socket.into().local_addr();
+    let local = local.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+    let addr = local.as_socket();
+    Ok(addr.is_some_and(|addr| addr.ip().to_canonical().is_loopback()))
+}
+
+/// Whether an error of `accept` says something of one connection only. Any other, for want of descriptors for
+/// instance, is waited out for [`ACCEPT_PAUSE`].
+pub fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}
+
 /// Sets the options of WIRE §8: no delay, little unsent data in the kernel, half-open peers die after
 /// `user_timeout`. A socket that refuses one works without it.
 pub fn set_options<'s>(socket: impl Into<SockRef<'s>>, user_timeout: Duration) {
@@ -52,6 +89,8 @@ pub fn reset_on_close<'s>(socket: impl Into<SockRef<'s>>) {
     let _ = socket.into().set_linger(Some(Duration::ZERO));
 }
 
+/// Time in which descriptors may come free.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that the kernel completes while the server is busy.
 const BACKLOG: i32 = 4096;
 /// Bytes of a stream that the kernel takes beyond what the network takes; bounds its memory.

@@ -249,8 +249,8 @@ impl MountListener {
         loop {
             match self.tcp.accept().await {
                 Ok((tcp, peer)) => return (self.wrap(tcp), peer),
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(error) if socket::is_of_one_connection(&error) => {}
+                Err(_) => tokio::time::sleep(socket::ACCEPT_PAUSE).await,
             }
         }
     }
@@ -347,15 +347,3 @@ impl AsyncWrite for MountStream {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
-
-/// Errors of `accept` that say something of one connection only; any other is waited out.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
-}
-
-/// Time in which descriptors may come free.
-const PAUSE: Duration = Duration::from_millis(50);

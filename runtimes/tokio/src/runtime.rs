@@ -148,13 +148,10 @@ impl Listener for TcpListener {
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted<Socket>>> {
         let (stream, peer) = ready!(self.0.poll_accept(cx))?;
-        // Where it fails, the peer has gone already, which says nothing of the listener.
-        let aborted = |_| io::Error::from(io::ErrorKind::ConnectionAborted);
-        let local = stream.local_addr().map_err(aborted)?;
         Poll::Ready(Ok(Accepted {
+            local_is_loopback: socket::is_local(&stream)?,
             stream: Socket(stream),
             peer: Some(peer),
-            local_is_loopback: local.ip().to_canonical().is_loopback(),
         }))
     }
 }
@@ -165,14 +162,8 @@ impl Listener for TcpListener {
 /// # Errors
 /// That of the last address: a busy port, for instance.
 pub async fn listen(addr: impl tokio::net::ToSocketAddrs) -> io::Result<TcpListener> {
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
-    for addr in tokio::net::lookup_host(addr).await? {
-        match socket::listen(addr) {
-            Ok(listener) => return tokio::net::TcpListener::from_std(listener).map(TcpListener),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    let listener = socket::listen_first(tokio::net::lookup_host(addr).await?)?;
+    tokio::net::TcpListener::from_std(listener).map(TcpListener)
 }
 
 /// Serves an app until its hub has ended; see [`sse_state_hub::serve`].

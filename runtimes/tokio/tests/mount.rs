@@ -269,7 +269,7 @@ async fn shutting_axum_down_ends_its_streams_and_a_client_that_reads_nothing() {
     let hub = hub();
     let server = Server::start(&hub).await;
     let mut reader = Client::get(server.addr, "/news").await;
-    let stuck = Client::get(server.addr, "/tight").await;
+    let mut stuck = Client::get(server.addr, "/tight").await;
     eventually("both", || hub.stats().state.streams == 2).await;
     fill(&hub).await;
     hub.publish("news", Event::new("last")).expect("published");
@@ -277,7 +277,9 @@ async fn shutting_axum_down_ends_its_streams_and_a_client_that_reads_nothing() {
     let text = reader.rest().await.expect("an end in order");
     let (_, farewell) = text.split_once("data: last\n").expect("what was pending");
     assert!(farewell.contains("retry: "), "{text}");
-    drop(stuck);
+    // It was full until the grace was over: cut, and not ended.
+    let error = stuck.rest().await.expect_err("a reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -299,7 +301,9 @@ async fn shutting_axum_down_ends_http_2_with_a_stream_that_is_not_read() {
     until(&mut reader, "data: last\n").await;
     server.shut_down(&hub, Duration::from_secs(1)).await;
     assert_eq!(hub.stats().state.streams, 0);
-    drop(stuck);
+    // It was not read until the grace was over: cut, and not ended.
+    let body = within("an end", stuck.into_body().collect()).await;
+    assert!(body.is_err(), "a cut stream looks whole");
 }
 
 /// Publishes until the one stream of `/tight` takes no more.

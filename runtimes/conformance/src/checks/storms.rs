@@ -77,8 +77,12 @@ pub(super) fn without_descriptors_it_waits_and_goes_on() -> Result<(), String> {
             .map_err(|error| error.to_string())?;
         waiting.push(socket);
     }
+    let start = Instant::now();
     while server.descriptors()? < 48 {
-        thread::yield_now();
+        holds(start.elapsed() < PATIENCE, || {
+            "it has descriptors left".into()
+        })?;
+        thread::sleep(LOOK);
     }
     // All but the first leave; then there is room for everybody again.
     drop(waiting);
