@@ -20,6 +20,8 @@ mod a {
 
 #[path = "bounds.rs"]
 mod b_bounds;
+#[path = "bounds_bytes.rs"]
+mod b_bounds_bytes;
 #[path = "deadlines.rs"]
 mod b_deadlines;
 #[path = "digest.rs"]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test binary uses a part
 
+pub(crate) mod bounds;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

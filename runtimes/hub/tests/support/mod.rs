@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 mod pipe;
+pub(crate) mod told;
 
 use std::future::{Future, IntoFuture as _};
 use std::time::Duration;
