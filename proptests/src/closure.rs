@@ -5,12 +5,12 @@
 //! in units, and every time of a configuration is one or two of them.
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use sse_state::SseState;
 
 use crate::choice::Prng;
+use crate::panics::unless_it_panics;
 use crate::part::Part;
 
 pub mod configuration;
@@ -206,14 +206,7 @@ impl<'a, E: Explored> Search<'a, E> {
 
 /// What is wrong, a panic included.
 fn caught(check: impl FnOnce() -> Result<(), Broken>) -> Result<(), Broken> {
-    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| Err(text_of(&*panic)))
-}
-
-/// What a panic said.
-fn text_of(panic: &(dyn core::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-        .unwrap_or_else(|| "a panic".to_owned())
+    unless_it_panics(check).unwrap_or_else(Err)
 }
 
 /// Closes every configuration that there is time for, the small ones first.

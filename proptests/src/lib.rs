@@ -20,6 +20,7 @@ pub mod journal;
 pub mod matrix;
 pub mod model;
 pub mod other;
+mod panics;
 pub mod part;
 pub mod proof;
 pub mod reference;

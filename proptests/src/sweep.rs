@@ -12,15 +12,14 @@
 //! assert!(report.failures.is_empty(), "{report}");
 //! ```
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use sse_state::{Input, SseState, Time};
 
 use crate::checked::{Checked, Duties, Violation};
 use crate::choice::{Choice, Prng};
+use crate::panics::{message, quietly};
 use crate::part::Part;
 use crate::reference::{Reference, Wrong, WrongEngine, WrongIo};
 use crate::script::{FEED, Fault, LOAD, Over, Readiness, Script, World};
@@ -393,7 +392,7 @@ impl Sweeping {
         }
         let state = Checked::with(state, duties.clone());
         let driver = script.clone();
-        let ended = catch_unwind(AssertUnwindSafe(|| run(driver, state)));
+        let ended = quietly(|| run(driver, state));
         match ended {
             Ok(()) => {
                 duties.ends();
@@ -401,7 +400,7 @@ impl Sweeping {
             }
             Err(panic) if panic.is::<Over>() => {}
             Err(panic) => {
-                let text = format!("the loop panicked: {}", message(panic.as_ref()));
+                let text = format!("the loop panicked: {}", message(&*panic));
                 duties.ledger().broken("K24", text);
             }
         }
@@ -414,12 +413,6 @@ impl Sweeping {
             story: ledger.story.take().unwrap_or_default(),
         })
     }
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message")
 }
 
 /// Lines of a story that are shown.

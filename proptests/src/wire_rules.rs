@@ -5,10 +5,10 @@
 //! and says how it is broken. [`Ours`] keeps them all; each faulty subject of [`faulty`] breaks one.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use crate::choice::{Choice, Prng};
+use crate::panics::unless_it_panics;
 use crate::part::Part;
 use crate::rules::{How, Rule};
 
@@ -340,10 +340,9 @@ impl Choice for Oracle<'_> {
 /// Puts one case through a rule of [`RULES`]; how it is broken, a panic included.
 pub fn case(subject: &dyn Subject, rule: usize, choice: &mut dyn Choice) -> Option<String> {
     let check = CHECKS.get(rule)?;
-    let result = catch_unwind(AssertUnwindSafe(|| check(subject, &mut Oracle(choice))));
-    match result {
+    match unless_it_panics(|| check(subject, &mut Oracle(choice))) {
         Ok(result) => result.err(),
-        Err(panic) => Some(format!("it panicked: {:?}", panic.downcast_ref::<&str>())),
+        Err(text) => Some(format!("it panicked: {text}")),
     }
 }
 

@@ -1,13 +1,12 @@
 //! A driver, its sockets and its clock, all of them obedient to a scenario.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use bytes::Bytes;
 use sse_state::{
     Action, Answer, Control, Engine, Error, Input, Name, Pulled, Pumped, Reply, Report, Run, Sink,
     Socket, SourceToken, SubscriberId, Time, Via,
 };
 
+use crate::panics::unless_it_panics;
 use crate::scenario::{Pace, Setup, SocketKind};
 use crate::trace::{Event, Step, Views, What};
 use crate::wire::Parser;
@@ -381,16 +380,6 @@ impl Peer {
             }
         }
     }
-}
-
-/// What an engine did, or what it panicked with.
-fn unless_it_panics<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    // An engine that has panicked is not touched again.
-    catch_unwind(AssertUnwindSafe(act)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_default()
-    })
 }
 
 /// Everything that a rule may ask an engine.

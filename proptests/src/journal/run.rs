@@ -2,7 +2,6 @@
 
 use core::fmt;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sse_state::journal::Call;
 use sse_state::{
@@ -12,6 +11,7 @@ use sse_state::{
 
 use super::Journal;
 use crate::check::check;
+use crate::panics::unless_it_panics;
 use crate::rules;
 use crate::scenario::{Pace, Setup};
 use crate::suite::Factory;
@@ -270,15 +270,6 @@ impl<E: Engine> Run<E> {
 const FOLLOW_EVENTS: [&str; 14] = [
     "A1", "B4", "B7", "B9", "C1", "I6", "I7", "L1", "L4", "L5", "L9", "L10", "T7", "W3",
 ];
-
-/// What was done, or what it panicked with.
-fn unless_it_panics<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_default()
-    })
-}
 
 struct Hands<A> {
     answer: A,

@@ -1,7 +1,6 @@
 //! Writes down the calls of an engine.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +11,7 @@ use sse_state::{
 };
 
 use super::Journal;
+use crate::panics::quietly;
 use crate::scenario::Scenario;
 use crate::suite::{self, Factory};
 
@@ -35,7 +35,7 @@ pub fn taped<F: Factory>(factory: &F, scenario: &Scenario) -> Journal {
         })
     };
     // Only the calls are looked at afterwards.
-    let _ = catch_unwind(AssertUnwindSafe(|| suite::run(&tape, scenario)));
+    let _ = quietly(|| suite::run(&tape, scenario));
     Journal {
         notes: Vec::new(),
         config: scenario.setup.config.clone(),
