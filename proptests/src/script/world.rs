@@ -158,7 +158,7 @@ impl World {
         let next = self.agenda.keys().next().map(|(at, _)| *at);
         let until = match (fault, until) {
             (Some(Fault::Interrupted), _) => return self.unless_over(Err(interrupted())),
-            (Some(Fault::Late), Some(until)) => Some(until + Duration::from_secs(3)),
+            (Some(Fault::Late), Some(until)) => Some(until + LATENESS),
             (Some(Fault::Early), until) => {
                 let half = self.clock + until.map_or(Duration::ZERO, |u| u.since(self.clock) / 2);
                 Some(half.min(next.unwrap_or(Time::MAX)))
@@ -191,6 +191,12 @@ impl World {
             }
             self.clock = self.clock.max(stop);
             ready.extend(self.ready());
+        }
+        if fault == Some(Fault::Late) {
+            // The world has overslept, which is no neglect of the loop.
+            for since in self.due.values_mut() {
+                *since = (*since + LATENESS).min(self.clock);
+            }
         }
         if fault == Some(Fault::Backwards) {
             ready.reverse();
@@ -498,6 +504,8 @@ const PATIENCE: u32 = 1000;
 const CALLS: u32 = 100_000;
 /// So long nobody and nothing waits for a loop that is not busy. A pause after an error of accept is shorter.
 const NEGLECT: Duration = Duration::from_secs(2);
+/// So much later than asked for a wait ends that is [`Fault::Late`].
+const LATENESS: Duration = Duration::from_secs(3);
 /// Milliseconds of a poll, of one that is slower than its timeout, and between values of an external source.
 const POLL: u64 = 30;
 const SLOW_POLL: u64 = 45_000;
