@@ -248,7 +248,12 @@ impl Stream for VirtualStream {
     fn shutdown_write(&self) -> io::Result<()> {
         let fault = self.fault(Site::Fin);
         let mut core = self.sim.core();
-        core.conn(self.c).server_fin = true;
+        let conn = core.conn(self.c);
+        conn.server_fin = true;
+        if !conn.partial {
+            // Nothing more comes: from here on it is the peer that is waited for.
+            conn.stuck_since = None;
+        }
         core.notify(self.c);
         if fault.is_some() {
             core.break_conn(self.c);
