@@ -208,9 +208,7 @@ impl Walk<'_> {
                         self.number(3);
                         self.time(until);
                         // A late one is followed by the tick after that time, if that is late too at once.
-                        if let SourceKind::Interval(every) = options.source {
-                            self.time(tick_after(running.since, every, until));
-                        }
+                        self.time(tick_after(topic, until));
                     }
                 }
             }

@@ -1,7 +1,5 @@
 //! Sources: what feeds a topic while somebody listens.
 
-use core::time::Duration;
-
 use super::SseState;
 use super::timers::Timer;
 use crate::action::StopReason;
@@ -11,7 +9,7 @@ use crate::id::SourceToken;
 use crate::input::{Next, PollOutcome, Published, Room, SourceEnd};
 use crate::options::SourceKind;
 use crate::time::{Time, nanos};
-use crate::topic::{Poll, Running, Source};
+use crate::topic::{Poll, Running, Source, Topic};
 
 impl SseState {
     /// The result of a poll. The value is appended first; then the next poll is set to the next tick
@@ -249,19 +247,19 @@ impl SseState {
     /// The next poll is due at the first tick of the phase after the last one ended: ticks that were
     /// missed are skipped.
     pub(super) fn next_poll(&mut self, slot: u32, ended: Time) {
-        let topic = &self.topics[slot as usize];
-        let source = (topic.source, topic.options.source);
-        let (Source::Running(running), SourceKind::Interval(every)) = source else {
-            return; // coverage: only what runs at an interval has polls
-        };
-        let next = tick_after(running.since, every, ended);
+        let next = tick_after(&self.topics[slot as usize], ended);
         self.set_poll(slot, Poll::At(next));
     }
 }
 
-/// The first tick, of those that began then, after this time.
-pub(super) fn tick_after(since: Time, every: Duration, at: Time) -> Time {
-    let every = nanos(every);
+/// The first tick of a topic's source after this time.
+pub(super) fn tick_after(topic: &Topic, at: Time) -> Time {
+    let (Source::Running(running), SourceKind::Interval(every)) =
+        (topic.source, topic.options.source)
+    else {
+        return Time::MAX; // coverage: only what runs at an interval has polls
+    };
+    let (since, every) = (running.since, nanos(every));
     let gone = at.as_nanos() - since.as_nanos();
     let next = (gone / every + 1)
         .saturating_mul(every)
