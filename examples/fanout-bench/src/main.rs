@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use fanout_bench::args::Args;
 use fanout_bench::figures::Figures;
 use fanout_bench::words::Words;
-use fanout_bench::{cmd, serve};
+use fanout_bench::{cmd, core_bench, serve};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 #[global_allocator]
@@ -35,6 +35,9 @@ fn run() -> Result<bool, String> {
         let settings = Words::parse(&args.take("settings", String::new())?);
         args.finish()?;
         return serve::run(kind, &settings).map(|()| true);
+    }
+    if command == "once-more" {
+        return core_bench::once_more(args).map(|()| true);
     }
     let mut figures = Figures::new();
     cmd::run(&command, args, &mut figures)?;

@@ -20,6 +20,7 @@ use crate::figures::Figures;
 pub fn run(command: &str, args: Args, figures: &mut Figures) -> Result<(), String> {
     match command {
         "core" => core_bench::run(args, figures),
+        "budget" => core_bench::budget(args, figures),
         "paced" => pace::paced(args, figures),
         "burst" => pace::burst(args, figures),
         "streams" => streams::run(args, figures),
@@ -35,7 +36,8 @@ pub fn run(command: &str, args: Args, figures: &mut Figures) -> Result<(), Strin
 /// What there is.
 pub const USAGE: &str = "\
 usage: fanout-bench COMMAND [--option value …]
-  core       the machine without IO: ns per write, publish, subscribe; bytes per stream
+  core       the machine without IO: ns per write, publish, connect …; bytes per stream
+  budget     instructions and allocations of each of these steps against budget.txt
   paced      CPU per delivery against a bare send() loop, 25 events a second
   burst      the same in bursts of ten
   streams    10 000 streams: every event in order, memory per stream

@@ -1,9 +1,12 @@
 //! A machine with many streams, and the sinks that pull from it.
 
+use std::hint::black_box;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sse_state::{
-    Answer, Config, Control, Epoch, Event, Frame, Name, Pumped, Report, Room, Run, Sink, Socket,
-    SseState, Subscribe, SubscriberId, Time, Via,
+    Answer, Config, Control, Epoch, Event, Frame, Name, Published, Pumped, Report, Room, Run, Sink,
+    Socket, SseState, Start, Subscribe, SubscriberId, Time, TopicOptions, Via,
 };
 
 use crate::random::Random;
@@ -27,13 +30,21 @@ pub(super) enum Order {
 impl Crowd {
     /// Streams that have been sent their first bytes and are idle.
     pub(super) fn new(streams: u32, order: Order) -> Result<Crowd, String> {
+        Crowd::with(streams, order, TopicOptions::default())
+    }
+
+    /// The same, of a topic that was declared.
+    pub(super) fn with(streams: u32, order: Order, topic: TopicOptions) -> Result<Crowd, String> {
         let config = Config {
             subscribers: streams + SPARE,
             openings: streams + SPARE,
             hash_key: [1, 2],
             ..Config::new(Epoch(1))
         };
-        let state = SseState::new(config).map_err(|error| error.to_string())?;
+        let mut state = SseState::new(config).map_err(|error| error.to_string())?;
+        let name = Name::new(TOPIC).map_err(|error| error.to_string())?;
+        let declared = state.declare(Time::ZERO, &name, Arc::new(topic));
+        declared.map_err(|error| error.to_string())?;
         let mut crowd = Crowd {
             state,
             now: Time::ZERO,
@@ -47,7 +58,7 @@ impl Crowd {
             Random::new(7).shuffle(&mut crowd.ids);
         }
         for at in 0..crowd.ids.len() {
-            crowd.subscribe(crowd.ids[at])?;
+            crowd.subscribe(crowd.ids[at], Start::Now)?;
             if at % 1000 == 999 {
                 crowd.drain(&mut Taken::default());
             }
@@ -57,10 +68,11 @@ impl Crowd {
     }
 
     /// Opens the stream of a connection.
-    pub(super) fn subscribe(&mut self, id: SubscriberId) -> Result<(), String> {
+    pub(super) fn subscribe(&mut self, id: SubscriberId, start: Start) -> Result<(), String> {
         let name = Name::new(TOPIC).map_err(|error| error.to_string())?;
         let subscribe = Subscribe {
             head: Bytes::from_static(b"HTTP/1.1 200 OK\r\n\r\n"),
+            start,
             ..Subscribe::new(Via::Connection(id), name)
         };
         let opened = self.state.subscribe(self.now, &subscribe);
@@ -68,11 +80,9 @@ impl Crowd {
     }
 
     /// Publishes one frame to everybody.
-    pub(super) fn publish(&mut self, frame: Frame) -> Result<u32, String> {
+    pub(super) fn publish(&mut self, frame: Frame) -> Result<Published, String> {
         let published = self.state.publish(self.now, TOPIC, frame, Room::Evict);
-        published
-            .map(|published| published.streams)
-            .map_err(|error| error.to_string())
+        published.map_err(|error| error.to_string())
     }
 
     /// Pumps until nothing is left.
@@ -96,8 +106,9 @@ impl Crowd {
 
 /// A frame of 128 bytes of data.
 pub(super) fn frame() -> Result<Frame, String> {
-    let data = "x".repeat(128);
-    Event::new(&data)
+    const DATA: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\
+                        0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    Event::new(black_box(DATA))
         .encode()
         .map_err(|error| error.to_string())
 }
