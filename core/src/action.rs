@@ -145,6 +145,7 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// Lends all of these bytes; for other implementations of [`Engine`](crate::Engine). Bytes past
     /// 4 GiB are left out: no run is as long.
+    #[inline]
     pub fn of(bytes: &'a Bytes) -> Run<'a> {
         Run {
             whole: bytes,
@@ -154,6 +155,7 @@ impl<'a> Run<'a> {
     }
 
     /// The bytes to write.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
         &self.whole[self.start as usize..self.end as usize]
     }
@@ -168,6 +170,7 @@ impl<'a> Run<'a> {
 impl core::ops::Deref for Run<'_> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         self.as_slice()
     }

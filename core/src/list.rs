@@ -33,15 +33,18 @@ impl List {
         tail: NIL,
     };
 
+    #[inline]
     pub(crate) fn first(&self) -> Option<u32> {
         (self.head != NIL).then_some(self.head)
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.head == NIL
     }
 
     /// Appends a member that is in no list.
+    #[inline]
     pub(crate) fn push_back(&mut self, links: &mut impl Links, member: u32) {
         *links.link(member) = Link {
             prev: self.tail,
@@ -55,6 +58,7 @@ impl List {
     }
 
     /// Removes a member of this list.
+    #[inline]
     pub(crate) fn remove(&mut self, links: &mut impl Links, member: u32) {
         let Link { prev, next } = *links.link(member);
         match prev {

@@ -39,11 +39,13 @@ impl Log {
     }
 
     /// Ordinal of the oldest frame held.
+    #[inline]
     pub(crate) fn first(&self) -> u64 {
         self.first
     }
 
     /// Ordinal of the next frame.
+    #[inline]
     pub(crate) fn head(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
@@ -56,21 +58,25 @@ impl Log {
         self.entries.len() as u32
     }
 
+    #[inline]
     pub(crate) fn get(&self, ordinal: u64) -> Option<&Entry> {
         self.entries.get(place(ordinal.checked_sub(self.first)?))
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, ordinal: u64) -> Option<&mut Entry> {
         let place = place(ordinal.checked_sub(self.first)?);
         self.entries.get_mut(place)
     }
 
     /// A frame that is held.
+    #[inline]
     pub(crate) fn held(&self, ordinal: u64) -> &Entry {
         &self.entries[place(ordinal - self.first)]
     }
 
     /// A frame that is held.
+    #[inline]
     pub(crate) fn held_mut(&mut self, ordinal: u64) -> &mut Entry {
         &mut self.entries[place(ordinal - self.first)]
     }

@@ -99,6 +99,7 @@ impl Runs {
     }
 
     /// A run that somebody holds.
+    #[inline]
     pub(crate) fn get(&self, run: u32) -> &Held {
         &self.table[run as usize]
     }

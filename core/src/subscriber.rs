@@ -66,24 +66,29 @@ impl Cursor {
     }
 
     /// Which of the topic's vectors it stands in, and where.
+    #[inline]
     pub(crate) fn place(self) -> (u32, u32) {
         (self.bits >> 30, self.bits & INDEX)
     }
 
+    #[inline]
     pub(crate) fn set_place(&mut self, vector: u32, index: u32) {
         self.bits = vector << 30 | self.bits & GAP | index & INDEX;
     }
 
     /// A gap found at resume is still to be told.
+    #[inline]
     pub(crate) fn is_gap(self) -> bool {
         self.bits & GAP != 0
     }
 
+    #[inline]
     pub(crate) fn mark_gap(&mut self) {
         self.bits |= GAP;
     }
 
     /// Past a frame or notice.
+    #[inline]
     pub(crate) fn advance(&mut self, next: u64) {
         self.next = next;
         self.bits &= !GAP;
@@ -194,19 +199,23 @@ impl Sub {
         seq: 0,
     };
 
+    #[inline]
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 
+    #[inline]
     pub(crate) fn set(&mut self, flag: u32) {
         self.flags |= flag;
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self, flag: u32) {
         self.flags &= !flag;
     }
 
     /// It cannot be lent anything now.
+    #[inline]
     pub(crate) fn waits(&self) -> bool {
         self.has(BLOCKED | IN_FLIGHT | WOKEN)
     }
@@ -283,6 +292,7 @@ impl Subscribers {
     }
 
     /// The slot of a live id.
+    #[inline]
     pub(crate) fn find(&self, id: SubscriberId) -> Option<u32> {
         if id.slot >= self.used {
             return None;
@@ -291,6 +301,7 @@ impl Subscribers {
         (sub.generation == id.generation && sub.phase != Phase::Free).then_some(id.slot)
     }
 
+    #[inline]
     pub(crate) fn id(&self, slot: u32) -> SubscriberId {
         SubscriberId {
             slot,
@@ -298,16 +309,19 @@ impl Subscribers {
         }
     }
 
+    #[inline]
     pub(crate) fn at(&self, slot: u32) -> &Sub {
         &self.pages[slot as usize / PAGE][slot as usize % PAGE]
     }
 
+    #[inline]
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut Sub {
         &mut self.pages[slot as usize / PAGE][slot as usize % PAGE]
     }
 }
 
 impl Links for Subscribers {
+    #[inline]
     fn link(&mut self, member: u32) -> &mut Link {
         &mut self.at_mut(member).link
     }

@@ -126,16 +126,19 @@ impl Topic {
         }
     }
 
+    #[inline]
     pub(crate) fn members(&self) -> u32 {
         self.crowds.iter().map(|crowd| crowd.len() as u32).sum()
     }
 
     /// Members that a publish is for.
+    #[inline]
     pub(crate) fn listeners(&self) -> u32 {
         self.members() - self.drained
     }
 
     /// The vector of a crowd.
+    #[inline]
     pub(crate) fn vector(&self, crowd: Crowd) -> u32 {
         match crowd {
             Crowd::Idle => u32::from(self.swapped),
@@ -144,11 +147,13 @@ impl Topic {
         }
     }
 
+    #[inline]
     pub(crate) fn crowd(&self, crowd: Crowd) -> &Vec<u32> {
         &self.crowds[self.vector(crowd) as usize]
     }
 
     /// Makes the idle the new round, and the other way round.
+    #[inline]
     pub(crate) fn swap(&mut self) {
         self.swapped = !self.swapped;
     }
@@ -179,6 +184,7 @@ impl Topic {
 pub(crate) struct Unsettled<'a>(pub(crate) &'a mut Slab<Topic>);
 
 impl Links for Unsettled<'_> {
+    #[inline]
     fn link(&mut self, member: u32) -> &mut Link {
         &mut self.0[member as usize].settle
     }
