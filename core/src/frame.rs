@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::{self, Write as _};
 use core::time::Duration;
+use memchr::{memchr2, memchr2_iter};
 
 use crate::id::{EventId, ID_BYTES};
 
@@ -95,8 +96,8 @@ impl<'a> Event<'a> {
 
     /// Enough for all fields and an id of the machine's.
     fn capacity(&self) -> usize {
-        let breaks = self.data.bytes().filter(|b| matches!(b, b'\n' | b'\r'));
-        let lines = breaks.map(|_| "data: \n".len()).sum();
+        let breaks = memchr2_iter(b'\n', b'\r', self.data.as_bytes());
+        let lines = breaks.count() * "data: \n".len();
         let id = self.id.map_or(0, str::len).max(ID_BYTES);
         [self.data.len(), lines, self.name.len(), id, OTHER_BYTES]
             .into_iter()
@@ -112,7 +113,7 @@ impl<'a> Event<'a> {
         }
         let mut rest = self.data.as_bytes();
         loop {
-            let end = memchr_break(rest);
+            let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
             put(&mut buf, &[b"data: ", &rest[..end], b"\n"]);
             if end == rest.len() {
                 break;
@@ -262,12 +263,6 @@ const DATA_BYTES: usize = 256 << 20;
 /// CR and LF end a field; NUL makes a client ignore an id.
 fn breaks_a_field(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | 0)
-}
-
-fn memchr_break(text: &[u8]) -> usize {
-    text.iter()
-        .position(|&b| b == b'\n' || b == b'\r')
-        .unwrap_or(text.len())
 }
 
 fn put(buf: &mut Vec<u8>, parts: &[&[u8]]) {

@@ -111,10 +111,11 @@ impl Head {
     /// After [`Progress::Done`] nothing more is taken (`consumed` is 0).
     pub fn push(&mut self, piece: &[u8]) -> Progress {
         let mut consumed = 0;
-        for &byte in piece {
-            if self.end.is_some() {
+        while self.end.is_none() && consumed < piece.len() {
+            consumed += self.take_plain(&piece[consumed..]);
+            let Some(&byte) = piece.get(consumed) else {
                 break;
-            }
+            };
             consumed += 1;
             if let Err(refusal) = self.take(byte) {
                 self.bytes = Vec::new();
@@ -149,6 +150,24 @@ impl Head {
         self.bytes.capacity() + self.request().map_or(0, Request::bytes_held)
     }
 
+    /// Takes the bytes that only go on with a field, which most of a head are; returns how many. What it does
+    /// is what [`take`](Self::take) would do with each of them.
+    fn take_plain(&mut self, piece: &[u8]) -> usize {
+        if self.at != At::Field {
+            return 0;
+        }
+        let piece = &piece[..piece.len().min(self.limits.bytes - self.taken)];
+        let is_plain = |&byte: &u8| At::Field.step(byte) == Ok(At::Field);
+        let plain = piece.iter().take_while(|byte| is_plain(byte)).count();
+        #[cfg(test)]
+        {
+            self.steps += plain;
+        }
+        self.taken += plain;
+        self.keep(&piece[..plain]);
+        plain
+    }
+
     fn take(&mut self, byte: u8) -> Result<(), Refusal> {
         #[cfg(test)]
         {
@@ -175,7 +194,7 @@ impl Head {
             }
             _ => {}
         }
-        self.keep(byte);
+        self.keep(core::slice::from_ref(&byte));
         if self.at == At::End {
             let bytes = core::mem::take(&mut self.bytes);
             self.end = Some(Ok(Request::parse(
@@ -188,14 +207,18 @@ impl Head {
     }
 
     /// Doubles like `Vec` does, but never past the bound.
-    fn keep(&mut self, byte: u8) {
+    fn keep(&mut self, bytes: &[u8]) {
         let held = self.bytes.capacity();
-        if self.bytes.len() == held {
-            let wanted = held.saturating_mul(2).max(FIRST_BYTES);
+        let needed = self.bytes.len() + bytes.len();
+        if needed > held {
+            let mut wanted = held.max(FIRST_BYTES / 2);
+            while wanted < needed {
+                wanted = wanted.saturating_mul(2);
+            }
             let most = wanted.min(self.limits.bytes);
-            self.bytes.reserve_exact(most.saturating_sub(held));
+            self.bytes.reserve_exact(most - self.bytes.len());
         }
-        self.bytes.push(byte);
+        self.bytes.extend_from_slice(bytes);
     }
 }
 
