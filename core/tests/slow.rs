@@ -289,6 +289,39 @@ fn a_stalled_client_does_not_hold_up_a_publisher_that_waits() {
     assert!(publish(&mut bench).is_ok());
 }
 
+/// It could be written to when the publisher was told to wait; of what it is then offered it takes nothing.
+#[test]
+fn b10_a_reader_that_stalls_after_a_publisher_was_told_to_wait_does_not_hold_it_up() {
+    for slow in [Some(Reader::Bytes(0)), Some(Reader::InFlight), None] {
+        let mut bench = Bench::new();
+        let options = TopicOptions {
+            log_frames: 1,
+            ..TopicOptions::default()
+        };
+        bench.declare("/t", options);
+        match slow {
+            Some(reader) => {
+                let id = bench.open(&["/t"], Start::Now);
+                bench.readers.insert(id, reader);
+            }
+            None => {
+                let mounted = Subscribe::new(Via::Mounted { asked: 0 }, name("/t"));
+                bench.state.subscribe(bench.now, &mounted).unwrap();
+            }
+        }
+        let publish =
+            |bench: &mut Bench| bench.state.publish(bench.now, "/t", frame("x"), Room::Wait);
+        assert!(publish(&mut bench).is_ok());
+        assert_eq!(publish(&mut bench), Err(Error::Wait));
+        bench.pass(SECOND - Duration::from_nanos(1));
+        let room = Control::Room { topic: name("/t") };
+        assert!(!bench.controls().contains(&room), "it may still be reading");
+        bench.pass(Duration::from_nanos(1));
+        assert_eq!(bench.controls(), [room]);
+        assert!(publish(&mut bench).is_ok());
+    }
+}
+
 #[test]
 fn a_mounted_stream_is_woken_once_and_pulls_what_a_socket_would_get() {
     let mut bench = Bench::new();

@@ -277,7 +277,7 @@ impl SseState {
         });
     }
 
-    /// A member of a topic with a waiting publisher has moved.
+    /// A member of topics with waiting publishers has moved, or has begun to try their patience.
     pub(super) fn moved(&mut self, slot: u32) {
         for which in 0..self.subs.at(slot).cursors.len() {
             let topic = self.subs.at(slot).cursors[which].topic;

@@ -129,6 +129,7 @@ impl SseState {
         sub.stall = sub.stall.min(now);
         let id = self.subs.id(slot);
         sink.control(Control::Wake { id });
+        self.moved(slot);
         self.advance(slot);
     }
 
@@ -191,8 +192,12 @@ impl SseState {
                 if bytes > 0 {
                     self.accepted(slot, lend, size, bytes);
                 }
+                self.moved(slot);
             }
-            Answer::InFlight => self.take(slot, lend),
+            Answer::InFlight => {
+                self.take(slot, lend);
+                self.moved(slot);
+            }
         }
         self.advance(slot);
     }

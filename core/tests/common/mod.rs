@@ -17,6 +17,8 @@ pub(crate) enum Reader {
     Fast,
     /// Accepts so many bytes in all, then blocks.
     Bytes(u32),
+    /// Is handed everything, and reports nothing.
+    InFlight,
 }
 
 pub(crate) struct Bench {
@@ -192,6 +194,7 @@ impl Sink for Sockets<'_> {
         let size = run.len() as u32;
         let taken = match reader {
             Reader::Fast => size,
+            Reader::InFlight => return Answer::InFlight,
             Reader::Bytes(left) => {
                 let taken = size.min(*left);
                 *left -= taken;
