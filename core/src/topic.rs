@@ -56,8 +56,8 @@ pub(crate) enum Crowd {
 /// What a waiting publisher waits for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoomWanted {
-    /// Frames before this ordinal must not be needed any more.
-    pub(crate) before: u64,
+    /// The bytes of the frame that is to fit in.
+    pub(crate) bytes: u64,
     /// Where the last search ended: most likely it is still this member.
     pub(crate) at: u32,
     /// When the member that is waited for runs out of patience, if it is blocked.

@@ -322,6 +322,35 @@ fn b10_a_reader_that_stalls_after_a_publisher_was_told_to_wait_does_not_hold_it_
     }
 }
 
+/// What it was to wait for has gone, and there is room for it beside what the reader needs now.
+#[test]
+fn b10_room_that_another_publisher_makes_is_told_too() {
+    let mut bench = Bench::new();
+    let options = TopicOptions {
+        log_bytes: 100,
+        ..TopicOptions::default()
+    };
+    bench.declare("/t", options);
+    let id = bench.open(&["/t"], Start::Now);
+    bench.readers.insert(id, Reader::Bytes(0));
+    bench.publish("/t", &"x".repeat(80));
+    bench.pump();
+    let publish = |bench: &mut Bench| {
+        let event = frame(&"y".repeat(40));
+        bench.state.publish(bench.now, "/t", event, Room::Wait)
+    };
+    assert_eq!(publish(&mut bench), Err(Error::Wait));
+    bench.publish("/t", &"z".repeat(20));
+    bench.pump();
+    assert_eq!(bench.controls(), [Control::Room { topic: name("/t") }]);
+    assert!(publish(&mut bench).is_ok());
+    bench.publish("/t", &"x".repeat(80));
+    assert_eq!(publish(&mut bench), Err(Error::Wait));
+    bench.publish("/t", &"x".repeat(81));
+    bench.pump();
+    assert_eq!(bench.controls(), [], "what came instead is needed as well");
+}
+
 #[test]
 fn a_mounted_stream_is_woken_once_and_pulls_what_a_socket_would_get() {
     let mut bench = Bench::new();

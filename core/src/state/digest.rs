@@ -171,13 +171,7 @@ impl Walk<'_> {
             self.time(at.unwrap_or(Time::MAX));
         }
         if let Some(room) = topic.room {
-            // What matters of it is how far the last member is before it.
-            let members = topic.crowds.iter().flatten();
-            let cursors = members.flat_map(|&member| &self.state.subs.at(member).cursors);
-            let here = cursors.filter(|cursor| cursor.topic == slot);
-            let least = here.map(|cursor| cursor.next).min();
-            let before = least.map_or(0, |least| room.before.saturating_sub(least));
-            self.number(before);
+            self.number(room.bytes);
             self.number(u64::from(room.at));
             self.time(room.until.unwrap_or(Time::MAX));
         }

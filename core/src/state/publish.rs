@@ -73,18 +73,12 @@ impl SseState {
                 unchanged: true,
             });
         }
-        let bytes = u64::from(topic.options.log_bytes);
-        let bytes = match (self.logs_bytes + size).checked_sub(self.config.logs_bytes) {
-            None | Some(0) => bytes,
-            // Past the bound of all logs this one has to make room itself.
-            Some(over) if over <= topic.log.bytes() => bytes.min(topic.log.bytes() - over + size),
-            Some(_) => return self.refuse(Error::Full(Bound::Logs)),
+        let Some(surplus) = self.surplus(slot, size) else {
+            return self.refuse(Error::Full(Bound::Logs));
         };
-        let surplus = topic.log.surplus(size, topic.options.log_frames, bytes);
-        let before = topic.log.first() + u64::from(surplus);
         if room == Room::Wait && surplus > 0 {
             let now = self.now.max(now);
-            if let Some(wanted) = self.search_room(slot, before, 0, now) {
+            if let Some(wanted) = self.search_room(slot, size, 0, now) {
                 self.want_room(slot, wanted);
                 return self.refuse(Error::Wait);
             }
@@ -101,6 +95,9 @@ impl SseState {
         topic.log.evict(surplus);
         topic.log.push(self.seq, sealed);
         self.logs_bytes = self.logs_bytes - held + topic.log.bytes();
+        if surplus > 0 && topic.room.is_some() {
+            self.unsettle(slot);
+        }
         self.stats.published += 1;
         self.start_round(slot);
         let topic = &self.topics[slot as usize];
@@ -126,16 +123,30 @@ impl SseState {
         }
     }
 
-    /// Looks, from position `at` on, for a member that still needs a frame before this ordinal;
-    /// `None`: nobody does.
+    /// How many frames of its log must go for one of so many bytes; `None` if that would not help.
+    fn surplus(&self, slot: u32, size: u64) -> Option<u32> {
+        let topic = &self.topics[slot as usize];
+        let bytes = u64::from(topic.options.log_bytes);
+        let bytes = match (self.logs_bytes + size).checked_sub(self.config.logs_bytes) {
+            None | Some(0) => bytes,
+            // Past the bound of all logs this one has to make room itself.
+            Some(over) => bytes.min(topic.log.bytes().checked_sub(over)? + size),
+        };
+        Some(topic.log.surplus(size, topic.options.log_frames, bytes))
+    }
+
+    /// Looks, from position `at` on, for a member that needs a frame that must go for one of so many
+    /// bytes; `None`: nobody does.
     pub(super) fn search_room(
         &self,
         slot: u32,
-        before: u64,
+        bytes: u64,
         at: u32,
         now: Time,
     ) -> Option<RoomWanted> {
         let topic = &self.topics[slot as usize];
+        let first = topic.log.first();
+        let before = first + u64::from(self.surplus(slot, bytes)?);
         let (round, behind) = (topic.crowd(Crowd::Round), topic.crowd(Crowd::Behind));
         let count = (round.len() + behind.len()) as u32;
         (0..count).find_map(|step| {
@@ -147,7 +158,10 @@ impl SseState {
             };
             let sub = self.subs.at(member);
             let mut cursors = sub.cursors.iter().filter(|cursor| cursor.topic == slot);
-            let next = cursors.next().map_or(u64::MAX, |cursor| cursor.next);
+            // Whoever has lagged goes on at the oldest frame at the earliest.
+            let next = cursors
+                .next()
+                .map_or(u64::MAX, |cursor| cursor.next.max(first));
             let frame = topic.log.get(next);
             if next >= before || frame.is_some_and(|frame| frame.seq > last_seq(sub)) {
                 return None;
@@ -165,7 +179,7 @@ impl SseState {
             if until.is_some_and(|until| until <= now) {
                 return None;
             }
-            Some(RoomWanted { before, at, until })
+            Some(RoomWanted { bytes, at, until })
         })
     }
 }

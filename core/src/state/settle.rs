@@ -244,7 +244,7 @@ impl SseState {
         let Some(wanted) = self.topics[slot as usize].room else {
             return false;
         };
-        let found = self.search_room(slot, wanted.before, wanted.at, self.now);
+        let found = self.search_room(slot, wanted.bytes, wanted.at, self.now);
         let topic = &mut self.topics[slot as usize];
         topic.room = found;
         let name = topic.name.clone();
