@@ -351,6 +351,34 @@ fn b10_room_that_another_publisher_makes_is_told_too() {
     assert_eq!(bench.controls(), [], "what came instead is needed as well");
 }
 
+/// It would be refused, which its publisher should know.
+#[test]
+fn b10_a_publish_that_no_reader_can_make_room_for_does_not_wait() {
+    let mut config = Config::new(Epoch(1));
+    config.frame_bytes = 180;
+    config.logs_bytes = 200;
+    let mut bench = Bench::with(config);
+    let options = TopicOptions {
+        log_frames: 1,
+        ..TopicOptions::default()
+    };
+    bench.declare("/t", options.clone());
+    bench.declare("/u", options);
+    let id = bench.open(&["/t"], Start::Now);
+    bench.readers.insert(id, Reader::Bytes(0));
+    bench.open(&["/u"], Start::Now);
+    bench.publish("/t", "x");
+    let publish = |bench: &mut Bench| {
+        let event = frame(&"y".repeat(100));
+        bench.state.publish(bench.now, "/t", event, Room::Wait)
+    };
+    assert_eq!(publish(&mut bench), Err(Error::Wait));
+    bench.publish("/u", &"z".repeat(150));
+    bench.pump();
+    assert_eq!(bench.controls(), [Control::Room { topic: name("/t") }]);
+    assert_eq!(publish(&mut bench), Err(Error::Full(Bound::Logs)));
+}
+
 #[test]
 fn a_mounted_stream_is_woken_once_and_pulls_what_a_socket_would_get() {
     let mut bench = Bench::new();
