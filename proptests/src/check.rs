@@ -15,6 +15,7 @@ mod ends;
 mod intake;
 mod logs;
 mod offers;
+mod room;
 mod settle;
 mod silence;
 mod sources;
@@ -100,7 +101,11 @@ impl Checker {
         match &step.what {
             What::Call { at, input, result } => {
                 calls::check(ledger, *at, input, result, step, out);
+                let asked = room::asks(ledger, input);
                 intake::call(ledger, *at, input, result, &step.after, out);
+                if let Some(asked) = asked {
+                    room::answered(ledger, *at, asked, result, out);
+                }
             }
             What::Pump { .. } | What::Poll { .. } => {
                 ledger.may_end(true);
@@ -116,6 +121,7 @@ impl Checker {
             sources::at_rest(ledger, &step.after, out);
             silence::at_rest(ledger, out);
             ends::at_rest(ledger, &step.after, out);
+            room::at_rest(ledger, out);
             sources::note_free(ledger);
         }
         time::check(ledger, step, out);

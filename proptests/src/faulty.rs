@@ -144,6 +144,11 @@ faults! {
     AdmitsOneTooFew 1
     AdmitsAnyNumberOfAKey 1
     AdmitsOneTopicTooMany 1
+    EvictsTheNewest 1
+    WaitsForNobody 1
+    WaitsNever 2
+    ForgetsRoom 2
+    TellsRoomTwice 2
 }
 
 /// Makes faulty engines of whatever the factory makes.
@@ -205,6 +210,8 @@ struct Memory {
     last: Vec<Later>,
     /// The last stream that took everything.
     reader: Option<SubscriberId>,
+    /// The last connection that was accepted.
+    newest: Option<SubscriberId>,
     /// Since when streams have been blocked.
     blocked: BTreeMap<SubscriberId, Time>,
     /// Who runs, and its last poll.

@@ -1,7 +1,8 @@
 //! The catalogue: every rule that is coded, by id.
 //!
-//! An id is one of INVARIANTS, with a letter where several rules make up one sentence of it. `docs/rules.md`
-//! shows the same table, with a fault that each rule finds.
+//! An id is one of INVARIANTS, with a letter where several rules make up one sentence of it; B10 is what
+//! DESIGN says of publishing that waits. `docs/rules.md` shows the same table, with a fault that each rule
+//! finds.
 
 /// A rule.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +108,7 @@ rules! {
     "I6d" Trace "A notice carries no id before the priming."
     "I6e" Trace "A publish to a topic with history is told its id, which rises."
     "I6f" Relation "A stream resumed after any of its ids goes on as the unbroken one."
+    "I6g" Trace "No id that a stream has got is that of a frame that is still to come."
     "I7a" Trace "An id of another epoch gives a notice in every topic with history."
     "I7b" Trace "A notice of another epoch is given for such an id only."
 
@@ -179,6 +181,10 @@ rules! {
     "B9a" Trace "The counter of deliveries counts the frames that were begun."
     "B9b" Trace "At the end what streams were owed is delivered, counted as missed, or abandoned."
     "B9c" Trace "The counters of bytes and heartbeats count what was accepted."
+    "B10a" Trace "A publish is told to wait only for a reader that needs what would go."
+    "B10b" Trace "A publish that may wait takes nothing from a reader that needs it."
+    "B10c" Trace "At rest a publisher that was told to wait has been told of room, or there is a reader to wait for."
+    "B10d" Trace "Room is told once to whoever was told to wait, and to nobody else."
 
     "T1a" Trace "While work waits, the deadline is now."
     "T1b" Trace "The deadline is at most a granule after the least of those that streams and topics have."
@@ -241,6 +247,7 @@ rules! {
     "C1d" Trace "A close for the end of the sources has such an end."
     "C1e" Trace "A close for a life that is over comes after seven eighths of it."
     "C1f" Trace "A close names a reason that fits what the connection was doing."
+    "C1g" Trace "Who is evicted for a newcomer is the oldest whose head is not complete."
 
     "R1a" Relation "The same calls give the same answers, actions and digests."
     "R1b" Relation "The key of the hash of names changes nothing that can be seen."

@@ -152,6 +152,12 @@ fn i6_ids_never_fall(conn: &mut Conn, id: SubscriberId, block: &Block, out: &mut
     out.holds("I6a", seq.seq >= before, || {
         format!("{id} got the id {seq} after {before}")
     });
+    let frame = !block.is_prime() && block.name.as_deref() != Some("sse-gap");
+    out.holds(
+        "I6g",
+        !frame || conn.last_id.is_none_or(|last| seq.seq != last),
+        || format!("{id} got {seq} after something that had its id"),
+    );
     conn.last_id = Some(seq.seq.max(before));
 }
 

@@ -250,6 +250,7 @@ pub(super) fn at_rest(ledger: &Ledger, after: &Views, out: &mut Findings) {
     if after.terminated {
         s1_all_has_ended(ledger, out);
     }
+    c1_the_oldest_is_evicted(ledger, out);
     if !ledger.timed {
         return;
     }
@@ -268,6 +269,22 @@ pub(super) fn at_rest(ledger: &Ledger, after: &Views, out: &mut Findings) {
         });
         out.holds("S1b", after.terminated, || {
             "grace is over, and it is not terminated".into()
+        });
+    }
+}
+
+/// C1: who made room for a newcomer came before everybody whose head is still not complete.
+fn c1_the_oldest_is_evicted(ledger: &Ledger, out: &mut Findings) {
+    let evicted = |conn: &&Conn| matches!(conn.closed, Some((CloseReason::Evicted, _)));
+    let conns = ledger.conns.values();
+    let last = conns.clone().filter(evicted).map(|conn| conn.order).max();
+    let first = conns
+        .filter(|conn| conn.is_opening())
+        .map(|conn| conn.order)
+        .min();
+    if let (Some(evicted), Some(opening)) = (last, first) {
+        out.holds("C1g", evicted < opening, || {
+            format!("connection {evicted} was evicted, and {opening} is older and still opening")
         });
     }
 }

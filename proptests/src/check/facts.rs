@@ -133,6 +133,10 @@ pub struct Topic {
     pub causes: Vec<StopReason>,
     /// Nobody was a member since the first of `causes`.
     pub causes_stale: Tri,
+    /// A publisher was told to wait, and has not been told of room.
+    pub waiting: bool,
+    /// It waits for room for so many bytes, as far as is known: not after its topic was emptied.
+    pub wanted: Option<usize>,
 }
 
 /// Yes, no, or the engine's choice.
@@ -175,6 +179,8 @@ pub struct Running {
 pub struct Conn {
     /// When it was accepted or opened.
     pub born: Time,
+    /// How many were there ever, when it was.
+    pub order: usize,
     /// What it is.
     pub phase: Phase,
     /// A framework pulls it.
@@ -408,6 +414,8 @@ impl Topic {
             spent: Tri::No,
             causes: Vec::new(),
             causes_stale: Tri::No,
+            waiting: false,
+            wanted: None,
         }
     }
 
@@ -438,9 +446,10 @@ impl Topic {
 
 impl Conn {
     /// A new one.
-    pub fn new(born: Time) -> Conn {
+    pub fn new(born: Time, order: usize) -> Conn {
         Conn {
             born,
+            order,
             phase: Phase::Deciding,
             mounted: false,
             alive: true,
@@ -484,6 +493,11 @@ impl Conn {
     /// One of its topics is this.
     pub fn follows(&self, topic: usize) -> bool {
         self.members.iter().any(|member| member.topic == topic)
+    }
+
+    /// Its head is not complete yet.
+    pub fn is_opening(&self) -> bool {
+        self.alive && self.phase == Phase::Deciding && self.asked == u64::MAX
     }
 
     /// A stream that has not ended.

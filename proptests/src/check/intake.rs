@@ -9,7 +9,7 @@ use sse_state::{
 };
 
 use super::facts::{Conn, Down, End, Fate, Ledger, Phase, Running, Source, Tri};
-use super::{Findings, delivery, logs, offers};
+use super::{Findings, delivery, logs, offers, room};
 use crate::trace::Views;
 use crate::wire::Parser;
 
@@ -47,7 +47,8 @@ pub(super) fn call(
             }
         }
         (Input::Accept, Reply::Id(id)) => {
-            ledger.conns.insert(*id, Conn::new(now));
+            let order = ledger.conns.len();
+            ledger.conns.insert(*id, Conn::new(now, order));
         }
         (Input::HeadDone { id }, _) => {
             let closes = ledger.closes;
@@ -213,7 +214,7 @@ pub(super) fn write(
 }
 
 /// Takes in a control action.
-pub(super) fn control(ledger: &mut Ledger, control: &Control, _out: &mut Findings) {
+pub(super) fn control(ledger: &mut Ledger, control: &Control, out: &mut Findings) {
     let now = ledger.now;
     match control {
         Control::StartSource { topic, token } => {
@@ -271,7 +272,7 @@ pub(super) fn control(ledger: &mut Ledger, control: &Control, _out: &mut Finding
                 conn.closed = Some((*reason, *ending));
             });
         }
-        Control::Room { .. } => {}
+        Control::Room { topic } => room::told(ledger, topic, out),
     }
 }
 

@@ -10,7 +10,8 @@ pub(super) fn subscribe(ledger: &mut Ledger, id: SubscriberId, sub: &Subscribe) 
     let now = ledger.now;
     let mounted = matches!(sub.via, Via::Mounted { .. });
     if mounted {
-        ledger.conns.insert(id, Conn::new(now));
+        let order = ledger.conns.len();
+        ledger.conns.insert(id, Conn::new(now, order));
     }
     let members: Vec<Member> = sub
         .topics
@@ -195,32 +196,46 @@ pub(super) fn publish(
 /// What leaves the log after a publish, for both ends of what is known.
 fn evict(ledger: &mut Ledger, place: usize) {
     let topic = &ledger.topics[place];
-    let size = |index: usize| {
-        let frame = ledger.frame(place, index);
-        frame.text.len() + frame.id.as_ref().map_or(0, |id| id.len() + 5) + 1
-    };
-    let len = topic.frames.len();
     // An engine may make room for the longest id before it knows the id.
     let slack = if topic.options.history { LONGEST_ID } else { 0 };
-    let fit = |mut from: usize, slack: usize| {
-        let mut bytes: usize = (from..len).map(size).sum::<usize>() + slack;
-        while from + 1 < len
-            && (len - from > topic.options.log_frames as usize
-                || bytes > topic.options.log_bytes as usize)
-        {
-            bytes -= size(from);
-            from += 1;
-        }
-        from
-    };
-    let from = fit(topic.from, 0);
-    let mut from_most = fit(topic.from_most, slack);
+    let from = fit(ledger, place, topic.from, 0, 0);
+    let mut from_most = fit(ledger, place, topic.from_most, 0, slack);
     if ledger.logs_are_fuzzy() {
-        from_most = len - 1;
+        from_most = topic.frames.len() - 1;
     }
     let topic = &mut ledger.topics[place];
     topic.from = from;
     topic.from_most = from_most.max(from);
+}
+
+/// The first frame that a log keeps, with so many frames and bytes more than are in it now.
+fn fit(ledger: &Ledger, place: usize, mut from: usize, frames: usize, bytes: usize) -> usize {
+    let topic = &ledger.topics[place];
+    let size = |index: usize| {
+        let frame = ledger.frame(place, index);
+        frame.text.len() + frame.id.as_ref().map_or(0, |id| id.len() + 5) + 1
+    };
+    let held = topic.frames.len();
+    let len = held + frames;
+    let mut bytes = (from..held).map(size).sum::<usize>() + bytes;
+    while from < held
+        && from + 1 < len
+        && (len - from > topic.options.log_frames as usize
+            || bytes > topic.options.log_bytes as usize)
+    {
+        bytes -= size(from);
+        from += 1;
+    }
+    from
+}
+
+/// Frames before this one may have to go for one of so many bytes.
+pub(super) fn may_go(ledger: &Ledger, place: usize, bytes: usize) -> usize {
+    let topic = &ledger.topics[place];
+    if ledger.logs_are_fuzzy() {
+        return topic.frames.len();
+    }
+    fit(ledger, place, topic.from_most, 1, bytes + LONGEST_ID)
 }
 
 /// Bytes of the longest id of a machine.

@@ -82,6 +82,10 @@ impl Ledger {
                 .certain_zero
                 .is_some_and(|since| now >= since + retained);
             let source_idle = topic.running().is_none();
+            if !stands || (topic.declared && maybe) {
+                // Whoever waits for an emptied topic may be forgotten.
+                topic.wanted = None;
+            }
             if !stands || (topic.declared && step.is_idle() && surely && source_idle) {
                 if topic.from < len || !stands {
                     topic.life = seq;

@@ -254,6 +254,7 @@ impl<E: Engine> Faulty<E> {
             {
                 memory.last.push(Later::Control(Control::Wake { id: *id }));
             }
+            (Told::Accept, Ok(Reply::Id(id))) => memory.newest = Some(*id),
             (Told::Shutdown, Ok(_)) => memory.shut = true,
             (_, Err(_)) if fault == Fault::LosesAPublishAfterARefusal => memory.count += 1,
             _ => {}

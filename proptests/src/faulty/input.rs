@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sse_state::{
-    CloseHow, Engine, Error, EventId, Heartbeat, Input, Next, PollOutcome, Slow, Start,
+    CloseHow, Engine, Error, EventId, Heartbeat, Input, Next, PollOutcome, Room, Slow, Start,
     TopicOptions,
 };
 
@@ -49,6 +49,11 @@ impl<E: Engine> Faulty<E> {
                 number,
                 outcome: PollOutcome::Unchanged,
                 next: Next::Finished,
+            },
+            Input::Publish { topic, frame, .. } if fault == Fault::WaitsNever => Input::Publish {
+                topic,
+                frame,
+                room: Room::Evict,
             },
             Input::Declare { topic, options } => Input::Declare {
                 topic,
@@ -110,6 +115,12 @@ impl<E: Engine> Faulty<E> {
             (Fault::TakesTheLivingForDead, Input::Writable { .. } | Input::Close { .. }) => {
                 Some(Error::Stale)
             }
+            (
+                Fault::WaitsForNobody,
+                Input::Publish {
+                    room: Room::Wait, ..
+                },
+            ) => Some(Error::Wait),
             (Fault::RefusesWithoutAShutdown, Input::Accept) if memory.every(3) => {
                 Some(Error::ShuttingDown)
             }

@@ -143,9 +143,26 @@ fn twisted(fault: Fault, memory: &mut Memory, control: Control) -> (u32, Control
         | (Fault::PollsTwice, control @ Control::Poll { .. })
         | (Fault::WakesTwice, control @ Control::Wake { .. })
         | (Fault::FinishesTwice, control @ Control::Finish { .. })
+        | (Fault::TellsRoomTwice, control @ Control::Room { .. })
         | (Fault::ClosesTwice, control @ Control::Close { .. }) => (2, control),
         (Fault::ForgetsStop, control @ Control::StopSource { .. })
+        | (Fault::ForgetsRoom, control @ Control::Room { .. })
         | (Fault::ForgetsFinish, control @ Control::Finish { .. }) => (0, control),
+        (
+            Fault::EvictsTheNewest,
+            Control::Close {
+                id,
+                reason: reason @ CloseReason::Evicted,
+                ending,
+            },
+        ) => (
+            1,
+            Control::Close {
+                id: memory.newest.unwrap_or(id),
+                reason,
+                ending,
+            },
+        ),
         (
             Fault::ForgetsToCloseTheStalled,
             control @ Control::Close {

@@ -267,8 +267,8 @@ impl<E: Engine> Run<E> {
 
 /// Families of rules, besides D and N, that know events again, or what follows from them: who has
 /// lagged, who was closed for it, whose source goes on.
-const FOLLOW_EVENTS: [&str; 14] = [
-    "A1", "B4", "B7", "B9", "C1", "I6", "I7", "L1", "L4", "L5", "L9", "L10", "T7", "W3",
+const FOLLOW_EVENTS: [&str; 15] = [
+    "A1", "B4", "B7", "B9", "B10", "C1", "I6", "I7", "L1", "L4", "L5", "L9", "L10", "T7", "W3",
 ];
 
 struct Hands<A> {
