@@ -13,7 +13,7 @@ use sse_state_hub::{
 };
 use sse_state_tokio::{BuildError, Hub};
 use support::told::{Told, counting};
-use support::{Server, body, builder, data, events, eventually, get, hub, settle};
+use support::{Server, body, broken, builder, data, events, eventually, get, hub, settle};
 use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -264,10 +264,10 @@ async fn go_source_that_panics_or_returns_is_told_once() {
     let hub = hub();
     let stops = Told::default();
     let (one, two, three) = (stops.clone(), stops.clone(), stops.clone());
-    let panics = Source::new(|_, _| async { panic!("in the source") })
-        .on_stop(move |reason| one.tell(("panics", reason)));
+    let panics =
+        Source::new(|_, _| async { broken() }).on_stop(move |reason| one.tell(("panics", reason)));
     let returns = Source::new(|_, _| async {}).on_stop(move |reason| two.tell(("returns", reason)));
-    let broken = Source::new(|_, _| -> std::future::Ready<()> { panic!("in the factory") })
+    let broken = Source::new(|_, _| -> std::future::Ready<()> { broken() })
         .on_stop(move |reason| three.tell(("broken", reason)));
     let app = App::new(&hub)
         .get("/panics", Route::topic("panics").source(panics))

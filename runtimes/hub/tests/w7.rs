@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use sse_state_hub::{
     App, CloseReason, Event, Grant, Method, Publisher, Refuse, Route, Source, StreamEnd,
 };
-use support::{Server, builder, data, eventually, get, hub, post, settle, status};
+use support::{Server, broken, builder, data, eventually, get, hub, post, settle, status};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -110,13 +110,12 @@ async fn w7_a_hook_that_panics_lets_nobody_in() {
     let app = App::new(&hub)
         .get(
             "/future",
-            Route::topic("a").authorize(|_| async { panic!("in the future") }),
+            Route::topic("a").authorize(|_| async { broken() }),
         )
         .get(
             "/function",
-            Route::topic("a").authorize(|_| -> std::future::Ready<sse_state_hub::Decision> {
-                panic!("in the function")
-            }),
+            Route::topic("a")
+                .authorize(|_| -> std::future::Ready<sse_state_hub::Decision> { broken() }),
         );
     let server = Server::start(app);
     assert_eq!(status(&server.ask(&get("/future", "")).await), 500);

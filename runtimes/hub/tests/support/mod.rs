@@ -74,6 +74,11 @@ impl Server {
     }
 }
 
+/// Panics as code of a user does that is broken; no test has failed by it, so the hook of panics is not told.
+pub(crate) fn broken() -> ! {
+    std::panic::resume_unwind(Box::new("broken on purpose"))
+}
+
 /// The bytes of a GET.
 pub(crate) fn get(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
