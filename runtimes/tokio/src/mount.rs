@@ -27,7 +27,7 @@
 //!
 //! Streams come over HTTP/1.1 and HTTP/2, with TLS or without: connections are the framework's. What the hub sets
 //! on its own sockets ([`socket::set_options`]) a [`MountListener`] sets, which also ends sockets of peers that
-//! read nothing once a shutdown is over: no framework polls a body whose socket is full.
+//! read nothing half a second after a shutdown is over: no framework polls a body whose socket is full.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -209,8 +209,8 @@ async fn collect<B: Body>(body: B, limit: usize) -> Collected {
     Collected::All(all)
 }
 
-/// Accepts connections whose sockets are as the hub wants them (WIRE §8), and which fail once a shutdown of the
-/// hub is over.
+/// Accepts connections whose sockets are as the hub wants them (WIRE §8), and which fail half a second after a
+/// shutdown of the hub is over, unless the framework has ended them by then.
 #[derive(Debug)]
 pub struct MountListener {
     tcp: TcpListener,
@@ -233,6 +233,7 @@ impl MountListener {
         tokio::spawn(async move {
             mount_of_task.ended().await;
             if mount_of_task.was_shut_down() {
+                tokio::time::sleep(FLUSH).await;
                 told.is.store(true, Ordering::SeqCst);
                 told.notify.notify_waiters();
             }
@@ -273,7 +274,7 @@ impl MountListener {
     }
 }
 
-/// A connection that fails, with a reset, once a shutdown of the hub is over.
+/// A connection that fails, with a reset, half a second after a shutdown of the hub is over.
 #[derive(Debug)]
 pub struct MountStream {
     tcp: TcpStream,
@@ -347,3 +348,7 @@ impl AsyncWrite for MountStream {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
+
+/// What a framework has after the last stream has ended to write what it holds and to close its connections in
+/// order; within the second by which a server may end later than its grace.
+const FLUSH: Duration = Duration::from_millis(500);

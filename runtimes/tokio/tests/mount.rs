@@ -282,6 +282,28 @@ async fn shutting_axum_down_ends_its_streams_and_a_client_that_reads_nothing() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
+/// Nobody here is slow, so nothing is cut: not the streams, nor the connections that they came on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shutting_axum_down_ends_every_connection_in_order() {
+    let hub = hub();
+    let server = Server::start(&hub).await;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(Client::get(server.addr, "/news").await);
+    }
+    eventually("all", || hub.stats().state.streams == 50).await;
+    hub.publish("news", Event::new("last")).expect("published");
+    // The worst case: axum is told a while after the hub has ended, in which sockets that fail too early would.
+    within("the end of the hub", hub.shutdown(Duration::from_secs(5))).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.shut_down(&hub, Duration::ZERO).await;
+    for mut client in clients {
+        let text = client.rest().await.expect("no reset");
+        assert!(text.contains("data: last\n"), "{text}");
+        assert!(text.ends_with("\r\n0\r\n\r\n"), "the last chunk: {text}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutting_axum_down_ends_http_2_with_a_stream_that_is_not_read() {
     let hub = hub();
