@@ -6,7 +6,7 @@ use sse_state_async_std::{App, Hub, listen, serve};
 use sse_state_conformance::Settings;
 
 fn main() -> ExitCode {
-    sse_state_conformance::main(serve_it)
+    sse_state_conformance::main("async-std", serve_it)
 }
 
 fn serve_it(settings: &Settings) {

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 use sse_state_proptests::wire::{Block, Parser};
@@ -173,7 +173,12 @@ impl Client {
 
     /// Reads until this holds of the client.
     pub(crate) fn until(&mut self, what: &str, is: impl Fn(&Client) -> bool) -> Result<(), String> {
+        let start = Instant::now();
         while !is(self) {
+            // Heartbeats alone would keep it reading.
+            if start.elapsed() > IN_ALL {
+                return Err(format!("never {what}: {:?}", self.data()));
+            }
             if let Some(end) = self.read().map_err(|error| format!("{what}: {error}"))? {
                 return Err(format!("{end:?} before {what}: {:?}", self.data()));
             }
@@ -190,11 +195,13 @@ impl Client {
 
     /// Reads to the end.
     pub(crate) fn rest(&mut self) -> Result<End, String> {
-        loop {
+        let start = Instant::now();
+        while start.elapsed() < IN_ALL {
             if let Some(end) = self.read()? {
                 return Ok(end);
             }
         }
+        Err(format!("it never ends: {:?}", self.data()))
     }
 
     /// The data of its events, those of the server among them.
@@ -249,3 +256,6 @@ impl Client {
 pub(crate) fn reset(socket: &TcpStream) {
     let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
+
+/// After which a stream that gives signs of life is taken never to bring what is waited for.
+const IN_ALL: Duration = Duration::from_secs(60);

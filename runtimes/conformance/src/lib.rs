@@ -14,23 +14,30 @@
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
-//!     sse_state_conformance::main(serve)
+//!     sse_state_conformance::main("name of the runtime", serve)
 //! }
 //! ```
+//!
+//! A loop without the hub takes [`Settings::config`] and the [`Site`].
 
+mod by_hand;
 mod checks;
 mod client;
 mod process;
+mod program;
 mod settings;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+pub use by_hand::Site;
+pub use program::check_demo;
 pub use settings::{AskedToStop, Settings};
 
 /// Serves if this process was started to serve, else runs the checks: a test binary with `harness = false`.
-pub fn main(serve: fn(&Settings)) -> ExitCode {
+/// The name of what runs it stands before the name of each check.
+pub fn main(runs_on: &str, serve: fn(&Settings)) -> ExitCode {
     if let Some(settings) = Settings::of_this_process() {
         serve(&settings);
         return ExitCode::SUCCESS;
@@ -38,7 +45,9 @@ pub fn main(serve: fn(&Settings)) -> ExitCode {
     let arguments = Arguments::from_args();
     let trials = checks::ALL
         .iter()
-        .map(|(name, check)| Trial::test(*name, move || check().map_err(Failed::from)))
+        .map(|(name, check)| {
+            Trial::test(*name, move || check().map_err(Failed::from)).with_kind(runs_on)
+        })
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

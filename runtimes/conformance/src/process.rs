@@ -36,8 +36,16 @@ impl Server {
     }
 
     fn spawn(mut command: Command, settings: &str) -> Result<Server, String> {
+        command.env(VARIABLE, settings);
+        Server::listen(command, |line| line.trim().parse().ok())
+    }
+
+    /// Starts a program whose first line tells where it listens.
+    pub(crate) fn listen(
+        mut command: Command,
+        address: impl FnOnce(&str) -> Option<SocketAddr>,
+    ) -> Result<Server, String> {
         let mut child = command
-            .env(VARIABLE, settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -46,8 +54,7 @@ impl Server {
         let stdout = child.stdout.take().ok_or("no output")?;
         let mut line = String::new();
         let read = BufReader::new(stdout).read_line(&mut line);
-        let addr = line.trim().parse();
-        let (Ok(_), Ok(addr)) = (read, addr) else {
+        let (Ok(_), Some(addr)) = (read, address(&line)) else {
             let _ = child.kill();
             let _ = child.wait();
             return Err(format!("the server said {line:?} and not where it listens"));
@@ -92,6 +99,11 @@ impl Server {
             201 => Ok(()),
             _ => Err(format!("not published: {}", answer.text)),
         }
+    }
+
+    /// For signals.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Descriptors that it has open.

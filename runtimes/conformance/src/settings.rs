@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use sse_state::Config;
 use sse_state_hub::{
     Answer, App, Event, Grant, Hub, HubBuilder, Polling, Refuse, Route, Runtime, Slow, Source,
 };
@@ -28,29 +29,40 @@ impl Settings {
     }
 
     /// A hub with these settings.
+    pub fn builder<R: Runtime>(&self) -> HubBuilder<R> {
+        let config = self.config();
+        Hub::builder()
+            .heartbeat(config.heartbeat)
+            .write_timeout(config.write_timeout)
+            .head_timeout(config.head_timeout)
+            .grace(config.grace)
+            .topics_by_request(config.topics_by_request)
+    }
+
+    /// The bounds of a machine with these settings, for a loop without the hub.
     ///
     /// # Panics
     /// If a setting is not known.
-    pub fn builder<R: Runtime>(&self) -> HubBuilder<R> {
-        let mut builder = Hub::builder()
-            .write_timeout(Duration::from_secs(20))
-            .grace(Duration::from_secs(2));
+    pub fn config(&self) -> Config {
+        let mut config = Config {
+            write_timeout: Duration::from_secs(20),
+            grace: Duration::from_secs(2),
+            ..example_service::config()
+        };
         for setting in self.text.split_whitespace() {
             let (name, value) = setting.split_once('=').expect("name=value");
             let number: u32 = value.parse().expect("a number");
             let millis = Duration::from_millis(u64::from(number));
-            builder = match name {
-                "heartbeat" => builder.heartbeat(millis),
-                "write_timeout" => builder.write_timeout(millis),
-                "head_timeout" => builder.head_timeout(millis),
-                "grace" => builder.grace(millis),
-                "topics_by_request" => builder.topics_by_request(number),
-                "subscribers" => builder.subscribers(number),
-                "openings" => builder.openings(number),
+            match name {
+                "heartbeat" => config.heartbeat = millis,
+                "write_timeout" => config.write_timeout = millis,
+                "head_timeout" => config.head_timeout = millis,
+                "grace" => config.grace = millis,
+                "topics_by_request" => config.topics_by_request = number,
                 _ => panic!("no setting is called {name}"),
-            };
+            }
         }
-        builder
+        config
     }
 
     /// The service that the checks know.
@@ -112,8 +124,7 @@ impl Settings {
     pub fn asked_to_stop(&self) -> AskedToStop {
         let shared = Arc::new(Mutex::new((false, None::<Waker>)));
         let told = Arc::clone(&shared);
-        thread::spawn(move || {
-            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        self.when_asked_to_stop(move || {
             let waker = {
                 let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
                 told.0 = true;
@@ -124,6 +135,14 @@ impl Settings {
             }
         });
         AskedToStop(shared)
+    }
+
+    /// The same for a loop without futures: calls this, on a thread.
+    pub fn when_asked_to_stop(&self, stop: impl FnOnce() + Send + 'static) {
+        thread::spawn(move || {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            stop();
+        });
     }
 }
 

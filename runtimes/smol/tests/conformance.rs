@@ -6,7 +6,7 @@ use sse_state_conformance::Settings;
 use sse_state_smol::{App, Hub, listen, serve};
 
 fn main() -> ExitCode {
-    sse_state_conformance::main(serve_it)
+    sse_state_conformance::main("smol", serve_it)
 }
 
 fn serve_it(settings: &Settings) {

@@ -6,7 +6,7 @@ use sse_state_conformance::Settings;
 use sse_state_tokio::{App, Hub, listen, serve};
 
 fn main() -> ExitCode {
-    sse_state_conformance::main(serve_it)
+    sse_state_conformance::main("tokio", serve_it)
 }
 
 fn serve_it(settings: &Settings) {
