@@ -26,6 +26,10 @@ mod b_five;
 mod b_go;
 #[path = "go_polling.rs"]
 mod b_go_polling;
+#[path = "json.rs"]
+mod b_json;
+#[path = "routes.rs"]
+mod b_routes;
 #[path = "w2.rs"]
 mod b_w2;
 #[path = "w3.rs"]
