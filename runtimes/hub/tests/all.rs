@@ -30,6 +30,8 @@ mod b_go_polling;
 mod b_json;
 #[path = "routes.rs"]
 mod b_routes;
+#[path = "sockets.rs"]
+mod b_sockets;
 #[path = "w2.rs"]
 mod b_w2;
 #[path = "w3.rs"]

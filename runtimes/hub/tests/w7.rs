@@ -51,11 +51,20 @@ async fn w7_the_hook_sees_method_topics_headers_and_peer() {
     let _dev = server.open("/dev/%61").await;
     let answer = server.post("/a?event=x", "body").await;
     assert_eq!(status(&answer), 201);
+    // Neither is a token.
+    let _basic = server
+        .open_with("/all", "Authorization: Basic tok\r\nX-Twice: 1\r\n")
+        .await;
+    let _none = server
+        .open_with("/all", "Authorization: Bearer\t\r\n")
+        .await;
     let peer = r#"Some("192.0.2.1:4711")"#;
     let expected = [
         format!(r#"Get ["a", "b"] /all Some("tok") None 2 None {peer}"#),
         format!(r#"Get ["dev a"] /dev/a None None 0 Some("a") {peer}"#),
         format!(r#"Post ["a"] /a None None 0 None {peer}"#),
+        format!(r#"Get ["a", "b"] /all None Some([49]) 1 None {peer}"#),
+        format!(r#"Get ["a", "b"] /all None None 0 None {peer}"#),
     ];
     assert_eq!(*seen.lock().unwrap(), expected);
 }
@@ -83,6 +92,10 @@ async fn w7_a_refusal_keeps_its_status_and_challenge_and_all_topics_go_or_none()
         )
         .get("/odd", Route::topic("a").authorize(refuse(99, None)))
         .get(
+            "/text",
+            Route::topic("a").authorize(|_| async { Err(Refuse::new(402).text("pay")) }),
+        )
+        .get(
             "/forged",
             Route::topic("a").authorize(refuse(401, Some("a\r\nb: c"))),
         )
@@ -99,7 +112,13 @@ async fn w7_a_refusal_keeps_its_status_and_challenge_and_all_topics_go_or_none()
     let forged = server.ask(&get("/forged", "")).await;
     assert_eq!(status(&forged), 500);
     assert!(!forged.contains("b: c"));
-    assert_eq!(status(&server.post("/403", "x").await), 403);
+    let refused = server.post("/403", "x").await;
+    assert_eq!(
+        (status(&refused), support::body(&refused)),
+        (403, "refused\n")
+    );
+    let text = server.ask(&get("/text", "")).await;
+    assert_eq!((status(&text), support::body(&text)), (402, "pay"));
     assert_eq!(hub.stats().state.subscribed, 0);
     assert_eq!(hub.stats().state.published, 0);
 }

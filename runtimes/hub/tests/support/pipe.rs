@@ -96,6 +96,9 @@ struct Pipe {
     resets_on_close: bool,
     options: Option<Duration>,
     writes: usize,
+    /// What the next reads and writes of the server fail with.
+    read_errors: VecDeque<io::ErrorKind>,
+    write_errors: VecDeque<io::ErrorKind>,
     server_reads: Option<Waker>,
     server_writes: Option<Waker>,
     client: Option<Waker>,
@@ -107,6 +110,9 @@ pub(crate) struct MemoryStream(Arc<Mutex<Pipe>>);
 impl Stream for MemoryStream {
     fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut pipe = self.0.lock().unwrap();
+        if let Some(error) = pipe.read_errors.pop_front() {
+            return Err(error.into());
+        }
         if pipe.to_server.is_empty() && !pipe.client_ended {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -120,6 +126,9 @@ impl Stream for MemoryStream {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut pipe = self.0.lock().unwrap();
         assert!(!pipe.server_ended, "a write after the end");
+        if let Some(error) = pipe.write_errors.pop_front() {
+            return Err(error.into());
+        }
         if pipe.client_ended {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -136,7 +145,7 @@ impl Stream for MemoryStream {
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut pipe = self.0.lock().unwrap();
-        if pipe.to_server.is_empty() && !pipe.client_ended {
+        if pipe.to_server.is_empty() && pipe.read_errors.is_empty() && !pipe.client_ended {
             pipe.server_reads = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -196,6 +205,16 @@ impl Client {
     /// Bytes of which the server is not woken, as if they had come after its last look.
     pub(crate) fn slip_in(&self, bytes: &[u8]) {
         self.pipe.lock().unwrap().to_server.extend(bytes);
+    }
+
+    /// The server's next reads fail, one after the other.
+    pub(crate) fn fail_reads(&self, errors: &[io::ErrorKind]) {
+        self.pipe.lock().unwrap().read_errors.extend(errors);
+    }
+
+    /// The server's next writes fail, one after the other.
+    pub(crate) fn fail_writes(&self, errors: &[io::ErrorKind]) {
+        self.pipe.lock().unwrap().write_errors.extend(errors);
     }
 
     /// Ends the client's side of the connection, and reads on.
