@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -14,6 +14,8 @@ use crate::settings::VARIABLE;
 pub(crate) struct Server {
     child: Child,
     stdin: Option<ChildStdin>,
+    /// Kept, so that it may go on printing.
+    _stdout: BufReader<ChildStdout>,
     pub(crate) addr: SocketAddr,
 }
 
@@ -53,13 +55,19 @@ impl Server {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().ok_or("no output")?;
         let mut line = String::new();
-        let read = BufReader::new(stdout).read_line(&mut line);
+        let mut stdout = BufReader::new(stdout);
+        let read = stdout.read_line(&mut line);
         let (Ok(_), Some(addr)) = (read, address(&line)) else {
             let _ = child.kill();
             let _ = child.wait();
             return Err(format!("the server said {line:?} and not where it listens"));
         };
-        Ok(Server { child, stdin, addr })
+        Ok(Server {
+            child,
+            stdin,
+            _stdout: stdout,
+            addr,
+        })
     }
 
     /// One counter or gauge of `/stats`, with dots between the levels.
