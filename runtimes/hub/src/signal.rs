@@ -287,6 +287,20 @@ mod tests {
     }
 
     #[test]
+    fn waking_all_wakes_every_worker_and_lets_none_fall_asleep_before_it_has_looked() {
+        let signal = Signal::new(3);
+        let (count, waker) = counter();
+        let cx = Context::from_waker(&waker);
+        assert!(signal.sleep(0, &cx) && signal.sleep(1, &cx));
+        signal.wake_all();
+        assert_eq!(count.0.load(Ordering::SeqCst), 2);
+        assert!(!signal.is_asleep(0, &cx) && !signal.is_asleep(1, &cx));
+        assert!(!signal.sleep(2, &cx), "raised since it looked");
+        signal.raise();
+        assert_eq!(count.0.load(Ordering::SeqCst), 2, "all are awake");
+    }
+
+    #[test]
     fn a_sleeping_worker_that_is_polled_for_nothing_sleeps_on_with_its_new_waker() {
         let signal = Signal::new(1);
         let (first, one) = counter();

@@ -91,3 +91,18 @@ fn split(slot: u32) -> (usize, usize) {
 
 /// Entries of one page: 32 KiB. (A way is as wide as a pointer to a connection.)
 const PAGE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_a_place_of_its_own() {
+        let last = PAGE as u32 - 1;
+        let places = [0, 1, last, last + 1, last + 2, 2 * last + 2];
+        assert_eq!(
+            places.map(split),
+            [(0, 0), (0, 1), (0, PAGE - 1), (1, 0), (1, 1), (2, 0)]
+        );
+    }
+}

@@ -164,6 +164,8 @@ async fn who_may_read_and_who_may_publish() {
 async fn what_is_wrong_is_said_in_words() {
     let says = |faults: Vec<Fault>| faults.iter().map(Fault::to_string).collect::<Vec<_>>();
     assert_eq!(says(got(Route::topic(""))), ["a name cannot be empty"]);
+    let publish = Route::publish("").open_to_anyone();
+    assert_eq!(says(posted(publish)), ["a name cannot be empty"]);
     assert_eq!(
         says(got(Route::topics(["a", "a"]))),
         ["a stream has at least one topic, and none twice"]

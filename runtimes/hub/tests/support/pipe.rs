@@ -236,6 +236,11 @@ impl Client {
         self.pipe.lock().unwrap().options
     }
 
+    /// Bytes that the server has not read.
+    pub(crate) fn unread(&self) -> usize {
+        self.pipe.lock().unwrap().to_server.len()
+    }
+
     /// Writes of the server that were accepted.
     pub(crate) fn writes(&self) -> usize {
         self.pipe.lock().unwrap().writes
