@@ -463,8 +463,10 @@ async fn what_does_not_fit_together_does_not_build_and_is_told_all_at_once() {
 async fn every_hub_has_an_epoch_of_its_own_from_the_system() {
     let one = format!("{:?}", builder());
     let other = format!("{:?}", builder());
-    let epoch = |text: &str| text.split("epoch").nth(1).map(|rest| rest[..30].to_owned());
-    assert_ne!(epoch(&one), epoch(&other));
+    for field in ["epoch: ", " seed: ", " hash_key: "] {
+        let value = |text: &str| text.split(field).nth(1).map(|rest| rest[..30].to_owned());
+        assert_ne!(value(&one), value(&other), "{field}");
+    }
     let fixed = sse_state_hub::Config::new(Epoch(7));
     assert!(builder().config(fixed).build().is_ok());
     let zero = builder().subscribers(0).build();

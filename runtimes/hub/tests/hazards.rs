@@ -128,7 +128,7 @@ async fn a_callback_that_hangs_makes_clients_wait_and_no_queue_grow_without_end(
         let (door, wait) = channel::<()>();
         let wait = Mutex::new(wait);
         let hub = builder()
-            .subscribers(4)
+            .subscribers(200)
             .on_close(move |_, _| {
                 let _ = wait.lock().unwrap().recv();
             })
@@ -151,7 +151,8 @@ async fn a_callback_that_hangs_makes_clients_wait_and_no_queue_grow_without_end(
             }
         };
         assert_eq!(status(&refused), 200);
-        assert!(opened > 500, "{opened}");
+        // An opening and an end each, and twice as many may wait as there may be streams, and 1 024.
+        assert!((712..800).contains(&opened), "{opened}");
         assert!(hub.stats().state.refused_full > 0);
         // What waits is told, and there is room again.
         drop(door);

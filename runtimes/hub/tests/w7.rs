@@ -216,6 +216,30 @@ async fn w7_a_stream_ends_in_order_at_the_expiry_of_its_grant() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn w7_close_key_tells_how_many_streams_it_ends() {
+    let hub = hub();
+    let hook = |asked: sse_state_hub::Asked| async move {
+        let key = asked.query("user").ok_or(Refuse::new(401))?;
+        Ok(Grant::new().key(key))
+    };
+    let server = Server::start(App::new(&hub).get("/a", Route::topic("a").authorize(hook)));
+    let mut clients = Vec::new();
+    for user in ["1", "2", "2", "2"] {
+        clients.push(server.open(&format!("/a?user={user}")).await);
+    }
+    assert_eq!(
+        hub.close_key(""),
+        Ok(0),
+        "a text that is no name is nobody's"
+    );
+    assert_eq!(hub.close_key("2"), Ok(3));
+    for client in &mut clients[1..] {
+        client.end().await.expect("in order");
+    }
+    assert_eq!(hub.stats().state.streams, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn w7_close_key_ends_the_streams_of_a_principal_and_refuses_grants_begun_before() {
     let door = Arc::new(Notify::new());
     let waits = Arc::new(AtomicBool::new(false));
