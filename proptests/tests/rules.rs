@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use sse_state_proptests::faulty::Fault;
-use sse_state_proptests::matrix::{Matrix, within_reach};
+use sse_state_proptests::matrix::{MOST_CALLS, Matrix, within_reach};
 use sse_state_proptests::rules::{How, RULES, Rule};
 use sse_state_proptests::suite::Real;
 
@@ -14,8 +14,8 @@ use sse_state_proptests::suite::Real;
 const SCENARIOS: u64 = 20;
 const MOST: u64 = 400;
 
-/// What is printed is the matrix: every fault, how many scenarios until it was caught, and every rule
-/// that it broke. With `SSE_BLESS=1` the catalogue is written anew.
+/// What is printed is the matrix: every fault, what it took until it was caught, and every rule that it
+/// broke. With `SSE_BLESS=1` the catalogue is written anew.
 #[test]
 fn every_fault_is_caught_and_every_rule_catches_the_one_that_the_catalogue_names() {
     let bless = std::env::var("SSE_BLESS").is_ok();
@@ -43,6 +43,9 @@ fn every_fault_is_caught_and_every_rule_catches_the_one_that_the_catalogue_names
     println!("{matrix}");
     let missed = matrix.missed();
     assert!(missed.is_empty(), "not caught: {missed:?}");
+    let (slowest, cost) = matrix.slowest().unwrap();
+    println!("the slowest to catch: {slowest:?}, {cost}");
+    assert!(cost.calls <= MOST_CALLS, "{slowest:?} took {cost}");
     assert!(
         idle.is_empty(),
         "these catch nothing, or not what docs/rules.md says: {idle:?}"
