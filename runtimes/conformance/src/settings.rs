@@ -31,12 +31,14 @@ impl Settings {
     /// A hub with these settings.
     pub fn builder<R: Runtime>(&self) -> HubBuilder<R> {
         let config = self.config();
+        let hosts = self.all().filter(|(name, _)| *name == ALLOWED_HOSTS);
         Hub::builder()
             .heartbeat(config.heartbeat)
             .write_timeout(config.write_timeout)
             .head_timeout(config.head_timeout)
             .grace(config.grace)
             .topics_by_request(config.topics_by_request)
+            .allowed_hosts(hosts.map(|(_, host)| host))
     }
 
     /// The bounds of a machine with these settings, for a loop without the hub.
@@ -49,8 +51,10 @@ impl Settings {
             grace: Duration::from_secs(2),
             ..example_service::config()
         };
-        for setting in self.text.split_whitespace() {
-            let (name, value) = setting.split_once('=').expect("name=value");
+        for (name, value) in self.all() {
+            if name == ALLOWED_HOSTS {
+                continue; // the hub's
+            }
             let number: u32 = value.parse().expect("a number");
             let millis = Duration::from_millis(u64::from(number));
             match name {
@@ -63,6 +67,15 @@ impl Settings {
             }
         }
         config
+    }
+
+    /// Names and values.
+    ///
+    /// # Panics
+    /// If a setting has no value.
+    fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let settings = self.text.split_whitespace();
+        settings.map(|setting| setting.split_once('=').expect("name=value"))
     }
 
     /// The service that the checks know.
@@ -165,3 +178,5 @@ impl Future for AskedToStop {
 
 /// The variable that makes a process a server.
 pub(crate) const VARIABLE: &str = "SSE_STATE_CONFORMANCE";
+/// A host behind a proxy; see `HubBuilder::allowed_hosts`.
+const ALLOWED_HOSTS: &str = "allowed_hosts";
