@@ -28,7 +28,7 @@ pub fn http_date(unix_seconds: u64) -> HttpDate {
     put(&mut text, 5, &digits(day));
     put(&mut text, 8, pick(&MONTHS, month - 1));
     put(&mut text, 12, &digits(year / 100));
-    put(&mut text, 14, &digits(year % 100));
+    put(&mut text, 14, &digits(year));
     put(&mut text, 17, &digits(seconds / 3_600 % 24));
     put(&mut text, 20, &digits(seconds / 60 % 60));
     put(&mut text, 23, &digits(seconds % 60));
@@ -91,9 +91,9 @@ fn pick<'a>(names: &[&'a [u8; 3]], index: u64) -> &'a [u8] {
         .map_or(b"", |name| *name)
 }
 
-/// Two digits of a number below 100.
+/// The last two digits of a number.
 fn digits(number: u64) -> [u8; 2] {
-    [number / 10, number % 10].map(|digit| b'0' + (digit % 10) as u8)
+    [number / 10, number].map(|digit| b'0' + (digit % 10) as u8)
 }
 
 const WEEKDAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];

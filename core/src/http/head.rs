@@ -111,7 +111,7 @@ impl Head {
     /// After [`Progress::Done`] nothing more is taken (`consumed` is 0).
     pub fn push(&mut self, piece: &[u8]) -> Progress {
         let mut consumed = 0;
-        while self.end.is_none() && consumed < piece.len() {
+        while self.end.is_none() {
             consumed += self.take_plain(&piece[consumed..]);
             let Some(&byte) = piece.get(consumed) else {
                 break;
@@ -160,9 +160,7 @@ impl Head {
         let is_plain = |&byte: &u8| At::Field.step(byte) == Ok(At::Field);
         let plain = piece.iter().take_while(|byte| is_plain(byte)).count();
         #[cfg(test)]
-        {
-            self.steps += plain;
-        }
+        self.count(plain);
         self.taken += plain;
         self.keep(&piece[..plain]);
         plain
@@ -170,9 +168,7 @@ impl Head {
 
     fn take(&mut self, byte: u8) -> Result<(), Refusal> {
         #[cfg(test)]
-        {
-            self.steps += 1;
-        }
+        self.count(1);
         if self.taken == self.limits.bytes {
             return Err(match self.at {
                 At::Target => Refusal::TargetTooLong,
@@ -206,16 +202,18 @@ impl Head {
         Ok(())
     }
 
+    #[cfg(test)]
+    fn count(&mut self, steps: usize) {
+        self.steps += steps;
+    }
+
     /// Doubles like `Vec` does, but never past the bound.
     fn keep(&mut self, bytes: &[u8]) {
         let held = self.bytes.capacity();
         let needed = self.bytes.len() + bytes.len();
         if needed > held {
-            let mut wanted = held.max(FIRST_BYTES / 2);
-            while wanted < needed {
-                wanted = wanted.saturating_mul(2);
-            }
-            let most = wanted.min(self.limits.bytes);
+            let wanted = needed.max(FIRST_BYTES).checked_next_power_of_two();
+            let most = wanted.unwrap_or(usize::MAX).min(self.limits.bytes);
             self.bytes.reserve_exact(most - self.bytes.len());
         }
         self.bytes.extend_from_slice(bytes);
