@@ -93,9 +93,9 @@ impl Wheel {
         self.next().is_some_and(|next| next <= tick)
     }
 
-    /// True if entries of this tick were taken out: what is put in now comes later.
-    pub(crate) fn is_begun(&self, tick: u64) -> bool {
-        self.now >= tick
+    /// The tick that was begun last: what is put in now comes later.
+    pub(crate) fn begun(&self) -> u64 {
+        self.now
     }
 
     /// The time of the next entry.
@@ -115,24 +115,17 @@ impl Wheel {
                 bits &= u64::MAX << (start % 64);
             }
             if bits != 0 {
-                let bucket = word * 64 + bits.trailing_zeros() as usize;
-                let ahead = (bucket + BUCKETS - start) % BUCKETS;
-                return Some(self.done + 1 + ahead as u64);
+                return Some(self.tick_of(word * 64 + bits.trailing_zeros() as usize));
             }
         }
         None
     }
 
-    /// The time by which an entry that is in will be taken out.
-    pub(crate) fn time_of(&self, bucket: u16) -> Option<Time> {
-        if bucket == OUT {
-            return None;
-        }
+    /// The tick in which the entries of a bucket are taken out.
+    pub(crate) fn tick_of(&self, bucket: usize) -> u64 {
         let start = (self.done + 1) as usize % BUCKETS;
-        let ahead = (usize::from(bucket) + BUCKETS - start) % BUCKETS;
-        Some(Time::from_nanos(
-            (self.done + 1 + ahead as u64).saturating_mul(self.granule),
-        ))
+        let ahead = (bucket + BUCKETS - start) % BUCKETS;
+        self.done + 1 + ahead as u64
     }
 }
 

@@ -292,6 +292,22 @@ fn t1_work_of_every_kind_is_work() {
     check(&mut bench, 4);
 }
 
+/// Time alone does not end a stream that could write and was not pumped; and its deadline, which has
+/// come and does nothing, does not keep the machine from writing.
+#[test]
+fn t1_a_late_end_that_was_not_pumped_is_written() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    bench.publish("/t", "x");
+    bench.read(id);
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    bench.now = bench.now + Duration::from_secs(40);
+    bench.state.handle_timeout(bench.now);
+    bench.pump();
+    assert!(bench.read(id).starts_with("data: x\n\n"));
+}
+
 /// Takes everything.
 struct Silent;
 

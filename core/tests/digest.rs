@@ -183,3 +183,112 @@ fn l11_a_late_poll_is_told_apart_from_a_later_one() {
     assert_eq!((once, twice), (1, 2));
     assert_ne!(late, later);
 }
+
+/// A stream that only finishes what it has begun: what else it would have been told decides nothing any
+/// more, but whether its socket takes more does.
+#[test]
+fn r2_a_stream_that_stops_is_told_apart_by_its_socket_alone() {
+    let at = |heartbeat: Heartbeat, writable: bool| {
+        let mut bench = Bench::new();
+        let id = bench.open_with(&["/t"], |subscribe| subscribe.heartbeat = heartbeat);
+        assert!(matches!(
+            bench.state.poll_action(),
+            Some(Action::Write { .. })
+        ));
+        bench.state.close(bench.now, id, CloseHow::Stop).unwrap();
+        if writable {
+            bench.state.writable(bench.now, id).unwrap();
+        }
+        bench.state.digest()
+    };
+    let comment = Heartbeat::Comment(SECOND);
+    assert_eq!(at(comment, false), at(Heartbeat::Event(SECOND), false));
+    assert_ne!(at(comment, false), at(comment, true));
+}
+
+/// A stream that is drained is still told why its resume found a gap.
+#[test]
+fn r2_what_a_drained_stream_is_to_be_told_is_told_apart() {
+    let at = |after: &'static str| {
+        let mut bench = Bench::new();
+        let options = TopicOptions {
+            history: true,
+            notice: Some(true),
+            ..TopicOptions::default()
+        };
+        bench.declare("/t", options);
+        bench.publish("/t", "x");
+        let id = bench.open(&["/t"], Start::After(after.into()));
+        bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+        let digest = bench.state.digest();
+        bench.pump();
+        (digest, bench.read(id))
+    };
+    let (unknown, first) = at("1-x");
+    let (epoch, second) = at("2-0");
+    assert!(first.contains("unknown") && second.contains("epoch"));
+    assert_ne!(unknown, epoch);
+}
+
+/// Of a stream that has written everything only its deadline is left: not where in the order of events it
+/// ended, nor that it was never primed.
+#[test]
+fn r2_where_a_stream_ended_decides_nothing() {
+    let at = |ends_after: u32, how: CloseHow| {
+        let mut bench = Bench::new();
+        let options = TopicOptions {
+            history: true,
+            log_frames: 1,
+            ..TopicOptions::default()
+        };
+        bench.declare("/t", options);
+        let id = bench.open(&["/t"], Start::Now);
+        if how == CloseHow::Drain {
+            bench.pump();
+        }
+        for published in 1..=4 {
+            bench.publish("/t", "x");
+            if how == CloseHow::Drain {
+                bench.pump();
+            }
+            if published == ends_after {
+                bench.state.close(bench.now, id, how).unwrap();
+                bench.pump();
+            }
+        }
+        assert_eq!(bench.state.stats().finishing, 1);
+        bench.state.digest()
+    };
+    assert_eq!(at(1, CloseHow::Drain), at(2, CloseHow::Drain));
+    assert_eq!(at(1, CloseHow::Stop), at(4, CloseHow::Stop));
+}
+
+/// A stream that is late, and whose entry comes up in the next granule: whether this granule was begun
+/// decides where its entry is put.
+#[test]
+fn t1_whether_a_granule_was_begun_is_told_apart() {
+    let at = |pumped: bool| {
+        let mut bench = Bench::new();
+        let id = bench.open_with(&["/t"], |subscribe| {
+            subscribe.heartbeat = Heartbeat::Off;
+            subscribe.key = Some(name("k"));
+        });
+        bench.open_with(&["/t"], |subscribe| {
+            subscribe.heartbeat = Heartbeat::Comment(SECOND);
+        });
+        bench.pump();
+        // The entry of the other one comes up, too early, since something was written meanwhile.
+        bench.now = bench.now + SECOND / 2;
+        bench.publish("/t", "x");
+        bench.pump();
+        bench.now = bench.now + SECOND / 2;
+        bench.state.handle_timeout(bench.now);
+        if pumped {
+            bench.pump();
+        }
+        bench.state.close_key(bench.now, &name("k")).unwrap();
+        assert!(bench.state.is_live(id));
+        bench.state.digest()
+    };
+    assert_ne!(at(true), at(false));
+}

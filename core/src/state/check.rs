@@ -5,6 +5,7 @@ use crate::list::NIL;
 use crate::subscriber::{BEGUN, BLOCKED, IN_FLIGHT, MOUNTED, Phase, STREAM, WOKEN, Where};
 use crate::time::Time;
 use crate::topic::{Crowd, Poll, Source};
+use crate::wheel::OUT;
 
 impl SseState {
     /// Checks every white-box invariant.
@@ -105,7 +106,7 @@ impl SseState {
                     );
                 }
             }
-            let on_wheel = self.wheel.time_of(sub.bucket).is_some();
+            let on_wheel = sub.bucket != OUT;
             let timed = matches!(
                 sub.phase,
                 Phase::Head | Phase::Deciding | Phase::Streaming | Phase::Ending | Phase::Finishing

@@ -11,8 +11,7 @@ use crate::list::NIL;
 use crate::options::SourceKind;
 use crate::run::{Piece, Pieces};
 use crate::subscriber::{
-    BEAT, BEAT_EVENT, END_WITH_SOURCES, FAREWELL, FINISHED, How, MOUNTED, PRIME, Phase, Sub,
-    WHY_SHIFT,
+    BEAT_EVENT, END_WITH_SOURCES, FAREWELL, FINISHED, How, MOUNTED, PRIME, Phase, Sub, WHY_SHIFT,
 };
 use crate::time::{Time, nanos};
 use crate::topic::{Crowd, Poll, Source, Topic};
@@ -51,8 +50,7 @@ impl SseState {
 /// The seqs that a connection goes by: where its priming block stands, and the last frame that is still
 /// lent while it is drained.
 fn seqs_of(sub: &Sub) -> impl Iterator<Item = u64> + use<> {
-    let primes = sub.phase == Phase::Streaming || sub.phase == Phase::Ending;
-    let prime = (primes && sub.has(PRIME)).then_some(sub.seq);
+    let prime = sub.has(PRIME).then_some(sub.seq);
     let drains = sub.phase == Phase::Ending && matches!(sub.how, How::Drain | How::End);
     let last = drains.then_some(sub.heartbeat);
     prime.into_iter().chain(last)
@@ -64,9 +62,7 @@ fn flags_of(sub: &Sub) -> u32 {
     match sub.phase {
         Phase::Streaming => u32::MAX,
         Phase::Ending if drains => u32::MAX,
-        Phase::Ending => {
-            !(PRIME | BEAT | BEAT_EVENT | END_WITH_SOURCES | FAREWELL | 3 << WHY_SHIFT)
-        }
+        Phase::Ending => !(BEAT_EVENT | PRIME | END_WITH_SOURCES | FAREWELL | 3 << WHY_SHIFT),
         _ => FINISHED | MOUNTED,
     }
 }
@@ -252,9 +248,9 @@ impl Walk<'_> {
         let ends = sub.until.min(sub.expires);
         if ends.min(stalls) <= state.now || state.keys.is_closed(sub.key) {
             // It is late: it is looked at in this granule, or was and comes up in the next one.
-            let next = state.wheel.time_of(sub.bucket);
-            self.number(u64::from(next.is_some_and(|at| at <= state.now)));
-            self.number(u64::from(state.wheel.is_begun(state.tick)));
+            let comes = state.wheel.tick_of(usize::from(sub.bucket));
+            self.number(comes.saturating_sub(state.tick).min(1));
+            self.number(state.tick.saturating_sub(state.wheel.begun()).min(1));
         }
         if sub.stall == Time::MAX {
             self.number(u64::MAX);

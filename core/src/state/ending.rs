@@ -10,7 +10,7 @@ use crate::id::SubscriberId;
 use crate::input::{CloseHow, ShutdownCause};
 use crate::list::NIL;
 use crate::subscriber::{
-    BEAT, BEGUN, FAREWELL, FINISHED, How, IN_FLIGHT, MOUNTED, Phase, STREAM, WOKEN, Where,
+    BEAT, BEGUN, FAREWELL, FINISHED, How, IN_FLIGHT, MOUNTED, PRIME, Phase, STREAM, WOKEN, Where,
 };
 use crate::time::Time;
 
@@ -253,7 +253,7 @@ impl SseState {
         let run = core::mem::replace(&mut sub.run, NIL);
         let key = core::mem::replace(&mut sub.key, NIL);
         self.held.streams -= u32::from(sub.has(STREAM));
-        sub.clear(STREAM | BEGUN | IN_FLIGHT | WOKEN);
+        sub.clear(STREAM | BEGUN | IN_FLIGHT | WOKEN | PRIME);
         self.keys.leave(key);
         self.release(run);
     }
