@@ -119,6 +119,26 @@ fn b7_topics_by_request() {
     assert_eq!(bench.state.stats().topics, 0, "all or none");
 }
 
+/// Declared ones and those made by requests count together, and one that is declared later is no longer
+/// among those made by requests.
+#[test]
+fn b7_topics_of_both_kinds() {
+    let mut bench = Bench::with(Config {
+        topics: 4,
+        topics_by_request: 2,
+        ..config()
+    });
+    bench.declare("/declared", TopicOptions::default());
+    refused_past(&mut bench, 2, Bound::TopicsByRequest, |bench, number| {
+        subscribe(bench, &[&format!("/{number}")], None)
+    });
+    bench.declare("/1", TopicOptions::default());
+    bench.declare("/2", TopicOptions::default());
+    refused_past(&mut bench, 1, Bound::Topics, |bench, number| {
+        subscribe(bench, &[&format!("/more{number}")], None)
+    });
+}
+
 #[test]
 fn b7_name_bytes() {
     let mut bench = Bench::with(Config {
@@ -165,6 +185,34 @@ fn b7_sources() {
         Ok(()),
         "one that runs may be joined"
     );
+}
+
+/// What starts nothing needs no room: a topic whose source still runs after its last stream, and one whose
+/// source has ended while a stream stays.
+#[test]
+fn b7_sources_that_are_not_started() {
+    let mut bench = Bench::with(Config {
+        sources: 1,
+        ..config()
+    });
+    let fed = TopicOptions {
+        source: SourceKind::External,
+        linger: SECOND,
+        ..TopicOptions::default()
+    };
+    bench.declare("/ended", fed.clone());
+    bench.declare("/lingers", fed);
+    bench.open(&["/ended"], Start::Now);
+    bench.pump();
+    bench.state.stop_source(bench.now, "/ended").unwrap();
+    bench.pump();
+    let last = bench.open(&["/lingers"], Start::Now);
+    bench.pump();
+    bench.state.peer_gone(bench.now, last).unwrap();
+    bench.pump();
+    assert_eq!(bench.state.stats().sources, 1);
+    assert_eq!(subscribe(&mut bench, &["/ended"], None), Ok(()));
+    assert_eq!(subscribe(&mut bench, &["/lingers"], None), Ok(()));
 }
 
 #[test]

@@ -502,3 +502,70 @@ fn i6_the_notice_of_a_gap_never_covers_a_frame_that_is_still_to_come() {
         "event: sse-gap\ndata: {\"topic\":\"/b\",\"missed\":null,\"why\":\"expired\"}\nid: 1-1\n\n";
     assert_eq!(bench.read(id), format!(":\n\ndata: one\nid: 1-1\n\n{gap}"));
 }
+
+/// An id says where a stream was in the topics with history; what else it follows begins now, whatever
+/// the log holds for others.
+#[test]
+fn i6_an_id_resumes_nothing_without_history() {
+    for after in ["1-0", "1-x"] {
+        let mut bench = Bench::new();
+        bench.declare("/h", history());
+        bench.declare("/n", TopicOptions::default());
+        bench.open(&["/n"], Start::Now);
+        bench.publish("/n", "past");
+        bench.publish("/h", "missed");
+        for topics in [&["/n"][..], &["/h", "/n"]] {
+            let id = bench.open(topics, Start::After(after.into()));
+            bench.publish("/n", "new");
+            bench.pump();
+            let read = bench.read(id);
+            assert_eq!(read.contains("missed"), topics.len() == 2, "{read}");
+            assert!(read.contains("new") && !read.contains("past"), "{read}");
+            assert!(!read.contains("\"/n\""), "{after}: {read}");
+        }
+    }
+}
+
+/// A life is an eighth shorter at most, and not the same for all that came at once.
+#[test]
+fn l6_lifetimes_are_spread() {
+    let mut bench = Bench::new();
+    for _ in 0..40 {
+        bench.open_with(&["/t"], |subscribe| subscribe.lifetime = Some(80 * SECOND));
+    }
+    let mut left = Vec::new();
+    for pause in [69, 6, 6] {
+        bench.pass(pause * SECOND);
+        left.push(bench.state.stats().streams);
+    }
+    assert_eq!(left[0], 40);
+    assert!((5..=35).contains(&left[1]), "{left:?}");
+    assert_eq!(left[2], 0);
+}
+
+#[test]
+fn what_comes_and_goes_is_counted() {
+    let mut bench = Bench::new();
+    for streams in 1..=3 {
+        let id = bench.open(&["/t"], Start::Now);
+        let Some(Action::Write { .. }) = bench.state.poll_action() else {
+            panic!("its first bytes are due");
+        };
+        bench.state.peer_gone(bench.now, id).unwrap();
+        bench.open(&["/t"], Start::Now);
+        assert_eq!(bench.state.pump(64, &mut Gone), Pumped::Idle);
+        let stats = bench.state.stats();
+        assert_eq!((stats.subscribed, stats.gone), (2 * streams, 2 * streams));
+    }
+}
+
+/// Every peer is gone.
+struct Gone;
+
+impl Sink for Gone {
+    fn write(&mut self, _: SubscriberId, _: Run<'_>) -> Answer {
+        Answer::Gone
+    }
+
+    fn control(&mut self, _: Control) {}
+}

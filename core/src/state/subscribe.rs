@@ -220,13 +220,13 @@ impl SseState {
         if history && own_ids {
             return Err(Error::MixedIds);
         }
-        if made > 0 && self.topics.len() as u32 + made > self.config.topics {
+        if self.topics.len() as u32 + made > self.config.topics {
             return Err(Error::Full(Bound::Topics));
         }
-        if made > 0 && self.held.by_request + made > self.config.topics_by_request {
+        if self.held.by_request + made > self.config.topics_by_request {
             return Err(Error::Full(Bound::TopicsByRequest));
         }
-        if sources > 0 && self.held.sources + sources > self.config.sources {
+        if self.held.sources + sources > self.config.sources {
             return Err(Error::Full(Bound::Sources));
         }
         Ok(plans)
@@ -240,7 +240,7 @@ impl SseState {
             self.wheel.remove(&mut self.subs, slot);
         }
         let history = plans.iter().any(|plan| plan.options.history);
-        let from = self.read_start(&subscribe.start, history);
+        let from = self.read_start(&subscribe.start);
         let mut flags = STREAM | BEGUN;
         if mounted {
             flags |= MOUNTED;
@@ -251,7 +251,7 @@ impl SseState {
         if history && matches!(from, From::Now | From::Newest) {
             flags |= PRIME;
         }
-        if let From::Lost(why) = from {
+        if history && let From::Lost(why) = from {
             flags |= (why as u32) << WHY_SHIFT;
         }
         let heartbeat = match subscribe.heartbeat {
@@ -306,12 +306,11 @@ impl SseState {
     }
 
     /// What the client's id says about where it was.
-    fn read_start(&self, start: &Start, history: bool) -> From {
+    fn read_start(&self, start: &Start) -> From {
         let id = match start {
             Start::Now => return From::Now,
             Start::Newest => return From::Newest,
             Start::Oldest => return From::Oldest,
-            Start::After(_) if !history => return From::Now,
             Start::After(id) => EventId::parse(id),
         };
         match id {

@@ -188,7 +188,7 @@ impl SseState {
                 let now = self.now;
                 let sub = self.subs.at_mut(slot);
                 sub.set(BLOCKED);
-                sub.stall = if bytes > 0 { now } else { sub.stall.min(now) };
+                sub.stall = sub.stall.min(now);
                 if bytes > 0 {
                     self.accepted(slot, lend, size, bytes);
                 }
