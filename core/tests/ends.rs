@@ -429,3 +429,23 @@ fn b9_what_is_in_flight_when_a_stream_is_stopped_is_counted_once() {
     let counted = (stats.delivered, stats.missed, stats.abandoned);
     assert_eq!(counted, (1, 2, 0), "B9: three were published");
 }
+
+/// Asked to end a second time, and no harder, it goes on as it was: nothing newer is drained, and nothing
+/// that was to be stopped is drained again.
+#[test]
+fn l7_an_end_that_is_no_harder_changes_nothing() {
+    for (first, drained) in [(CloseHow::Drain, true), (CloseHow::Stop, false)] {
+        let mut bench = Bench::new();
+        let id = bench.open(&["/t"], Start::Now);
+        bench.readers.insert(id, Reader::Bytes(1));
+        bench.pump();
+        bench.publish("/t", "before");
+        bench.state.close(bench.now, id, first).unwrap();
+        bench.publish("/t", "between");
+        bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+        bench.writable(id, Reader::Fast);
+        let read = bench.read(id);
+        assert_eq!(read.contains("before"), drained, "{read}");
+        assert!(!read.contains("between"), "{read}");
+    }
+}

@@ -1,8 +1,11 @@
 //! What a journal may hold, and that it is read back as it was written.
 
-use sse_state::journal::{Call, Fault, JournalError, read, replay, write};
+use std::sync::{Arc, Mutex};
+
+use sse_state::journal::{Call, Fault, JournalError, Recorder, read, replay, write};
 use sse_state::{
-    Answer, Config, Engine, Epoch, Input, Pumped, Run, Sink, SseState, SubscriberId, Time,
+    Answer, Config, Engine, Epoch, Input, Name, Pumped, Reply, Run, Sink, SseState, Subscribe,
+    SubscriberId, Time, Via,
 };
 
 /// Every kind of line once.
@@ -130,6 +133,41 @@ fn calls_can_be_made_by_hand() {
         }
     }
     assert_eq!(state.digest(), replay(&journal).unwrap().state);
+}
+
+/// Equal answers one after another are written once, with their number.
+#[test]
+fn r3_answers_are_written_as_runs() {
+    struct Script(Vec<Answer>);
+    impl Sink for Script {
+        fn write(&mut self, _: SubscriberId, _: Run<'_>) -> Answer {
+            self.0.pop().unwrap()
+        }
+        fn control(&mut self, _: sse_state::Control) {}
+    }
+    let text = Arc::new(Mutex::new(String::new()));
+    let out = Arc::clone(&text);
+    let state = SseState::new(Config::new(Epoch(1))).unwrap();
+    let mut recorder = Recorder::new(
+        state,
+        Box::new(move |line: &str| out.lock().unwrap().push_str(line)),
+    );
+    for _ in 0..7 {
+        let Ok(Reply::Id(id)) = recorder.apply(Time::ZERO, Input::Accept) else {
+            panic!("there is room");
+        };
+        let subscribe = Subscribe::new(Via::Connection(id), Name::new("t").unwrap());
+        recorder
+            .apply(Time::ZERO, Input::Subscribe(Box::new(subscribe)))
+            .unwrap();
+    }
+    let all = [Answer::All; 3];
+    let blocked = [Answer::Blocked(1), Answer::Blocked(1), Answer::Blocked(2)];
+    let mut script = Script([&all[..], &blocked, &[Answer::All]].concat());
+    recorder.pump(64, &mut script);
+    recorder.finish();
+    let text = text.lock().unwrap();
+    assert!(text.contains("\npump 64 a b2 b1*2 a*3 ="), "{text}");
 }
 
 /// Every digest in it was written once, in a debug build; so whatever build replays it, on whatever platform,
