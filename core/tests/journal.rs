@@ -164,7 +164,7 @@ fn r3_answers_are_written_as_runs() {
     let all = [Answer::All; 3];
     let blocked = [Answer::Blocked(1), Answer::Blocked(1), Answer::Blocked(2)];
     let mut script = Script([&all[..], &blocked, &[Answer::All]].concat());
-    recorder.pump(64, &mut script);
+    assert_eq!(recorder.pump(64, &mut script), Pumped::Idle);
     recorder.finish();
     let text = text.lock().unwrap();
     assert!(text.contains("\npump 64 a b2 b1*2 a*3 ="), "{text}");
