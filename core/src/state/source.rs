@@ -254,12 +254,10 @@ impl SseState {
 
 /// The first tick of a topic's source after this time.
 pub(super) fn tick_after(topic: &Topic, at: Time) -> Time {
-    let (Source::Running(running), SourceKind::Interval(every)) =
-        (topic.source, topic.options.source)
-    else {
-        return Time::MAX; // coverage: only what runs at an interval has polls
+    let (since, every) = match (topic.source, topic.options.source) {
+        (Source::Running(running), SourceKind::Interval(every)) => (running.since, nanos(every)),
+        _ => return Time::MAX, // coverage: only what runs at an interval has polls
     };
-    let (since, every) = (running.since, nanos(every));
     let gone = at.as_nanos() - since.as_nanos();
     let next = (gone / every + 1)
         .saturating_mul(every)
