@@ -215,6 +215,27 @@ fn b7_sources_that_are_not_started() {
     assert_eq!(subscribe(&mut bench, &["/lingers"], None), Ok(()));
 }
 
+/// A start that was never pulled gives its room back: to a stop, and to a shutdown.
+#[test]
+fn b7_sources_that_never_started() {
+    let mut bench = Bench::new();
+    let fed = TopicOptions {
+        source: SourceKind::External,
+        ..TopicOptions::default()
+    };
+    for topic in ["/1", "/2", "/3"] {
+        bench.declare(topic, fed.clone());
+        bench.open(&[topic], Start::Now);
+    }
+    assert_eq!(bench.state.stats().sources, 3);
+    bench.state.stop_source(bench.now, "/1").unwrap();
+    assert_eq!(bench.state.stats().sources, 2);
+    bench.state.shutdown(bench.now, None, ShutdownCause::Asked);
+    bench.pump();
+    assert_eq!(bench.state.stats().sources, 0);
+    assert_eq!(bench.state.stats().sources_started, 0);
+}
+
 #[test]
 fn b7_openings_and_b7_deciding() {
     let mut bench = Bench::with(Config {
