@@ -1,11 +1,8 @@
 // Loads the quickstart's page in Debian's Chromium and watches it as a person would. Called by .ci/smoke.
 // Usage: node page.mjs URL [FOLDER for screenshots]; NODE_HOME says where playwright-core is. Any defect: exit code 1.
-import { createRequire } from "node:module";
-import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { tmpdir } from "node:os";
+import { withChromium } from "./js/chromium.mjs";
 
-const { chromium } = createRequire(join(process.env.NODE_HOME, "x.js"))("playwright-core");
 const [url, shots] = process.argv.slice(2);
 const views = [
     { name: "desktop-light", viewport: { width: 1280, height: 900 }, colorScheme: "light", cuts: true },
@@ -13,14 +10,8 @@ const views = [
     { name: "phone-light", viewport: { width: 390, height: 844 }, colorScheme: "light" },
     { name: "phone-dark", viewport: { width: 390, height: 844 }, colorScheme: "dark" },
 ];
-const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"];
 
-async function watch(view) {
-    const profile = mkdtempSync(join(tmpdir(), "chromium-"));
-    const context = await chromium.launchPersistentContext(profile, {
-        executablePath: "/usr/bin/chromium", headless: true, args: flags, viewport: view.viewport, colorScheme: view.colorScheme,
-    });
+async function watch(view, context) {
     const defects = [];
     try {
         const page = context.pages()[0];
@@ -73,13 +64,10 @@ async function watch(view) {
         if (shots) await page.screenshot({ path: join(shots, `${view.name}.png`), fullPage: true });
     } catch (error) {
         defects.push(error.message);
-    } finally {
-        await context.close();
-        rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
     }
     return defects.map((defect) => `page, ${view.name}: ${defect}`);
 }
 
-const defects = (await Promise.all(views.map(watch))).flat();
+const defects = (await Promise.all(views.map((view) => withChromium(view, (context) => watch(view, context))))).flat();
 for (const defect of defects) console.error(defect);
 process.exit(defects.length ? 1 : 0);

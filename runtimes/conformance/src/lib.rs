@@ -23,6 +23,7 @@
 mod by_hand;
 mod checks;
 mod client;
+mod clients;
 mod process;
 mod program;
 mod settings;

@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use sse_state::Config;
 use sse_state_hub::{
-    Answer, App, Event, Grant, Hub, HubBuilder, Polling, Refuse, Route, Runtime, Slow, Source,
+    Answer, App, Event, Grant, Hub, HubBuilder, OriginError, OriginRules, Polling, Refuse, Route,
+    Runtime, Slow, Source,
 };
+
+use crate::clients;
 
 /// Settings of one server, handed to its process in its environment.
 #[derive(Clone, Debug)]
@@ -39,6 +42,20 @@ impl Settings {
             .grace(config.grace)
             .topics_by_request(config.topics_by_request)
             .allowed_hosts(hosts.map(|(_, host)| host))
+            .cors(self.cors().expect("origins as browsers send them"))
+    }
+
+    /// Pages of which other origins may read and publish.
+    fn cors(&self) -> Result<OriginRules, OriginError> {
+        let of = |wanted| {
+            self.all()
+                .filter(move |(name, _)| *name == wanted)
+                .map(|(_, origin)| origin)
+        };
+        if of(CREDENTIALS).next().is_some() {
+            return OriginRules::list(of(CREDENTIALS))?.with_credentials();
+        }
+        OriginRules::list(of(CORS))
     }
 
     /// The bounds of a machine with these settings, for a loop without the hub.
@@ -52,8 +69,8 @@ impl Settings {
             ..example_service::config()
         };
         for (name, value) in self.all() {
-            if name == ALLOWED_HOSTS {
-                continue; // the hub's
+            if OF_THE_HUB.contains(&name) {
+                continue;
             }
             let number: u32 = value.parse().expect("a number");
             let millis = Duration::from_millis(u64::from(number));
@@ -88,7 +105,7 @@ impl Settings {
                 let _ = publisher.publish_wait(Event::new(&text)).await;
             }
         });
-        App::new(hub)
+        clients::routes(App::new(hub), hub)
             .get(
                 "/news",
                 Route::topic("news")
@@ -180,3 +197,9 @@ impl Future for AskedToStop {
 pub(crate) const VARIABLE: &str = "SSE_STATE_CONFORMANCE";
 /// A host behind a proxy; see `HubBuilder::allowed_hosts`.
 const ALLOWED_HOSTS: &str = "allowed_hosts";
+/// An origin whose pages may read and publish; see `HubBuilder::cors`.
+const CORS: &str = "cors";
+/// The same, with credentials.
+const CREDENTIALS: &str = "credentials";
+/// What a loop without the hub does not have.
+const OF_THE_HUB: [&str; 3] = [ALLOWED_HOSTS, CORS, CREDENTIALS];
