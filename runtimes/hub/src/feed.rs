@@ -27,7 +27,7 @@ pub(crate) struct Feed {
 type ErrorEvents = Box<dyn Fn(&str) -> Option<Frame> + Send + Sync>;
 
 /// What is called when a source was stopped.
-pub(crate) type OnStop = Box<dyn Fn(StopReason) + Send + Sync>;
+pub(crate) type OnStop = Box<dyn Fn(&Name, StopReason) + Send + Sync>;
 /// What one poll gave.
 pub(crate) type Polled = (PollOutcome, Next);
 type PollFuture = Pin<Box<dyn Future<Output = Polled> + Send>>;
@@ -178,7 +178,7 @@ impl Running {
         crate::trace::source(self.topic.as_str(), "stopped");
         if let Some(on_stop) = &self.feed.on_stop {
             // Its panic is its own affair.
-            let _ = task::call(|| on_stop(reason));
+            let _ = task::call(|| on_stop(&self.topic, reason));
         }
     }
 }

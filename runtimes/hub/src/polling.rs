@@ -121,7 +121,16 @@ impl<T: Serialize + Send + 'static> Polling<T> {
     }
 
     /// Is called when polling has stopped: once per start, whatever the reason. It may use the hub.
-    pub fn on_stop(mut self, on_stop: impl Fn(StopReason) + Send + Sync + 'static) -> Polling<T> {
+    pub fn on_stop(self, on_stop: impl Fn(StopReason) + Send + Sync + 'static) -> Polling<T> {
+        self.on_stop_topic(move |_, reason| on_stop(reason))
+    }
+
+    /// As [`on_stop`](Polling::on_stop), and is told the topic, for routes whose topics requests name. It
+    /// takes the place of an `on_stop`.
+    pub fn on_stop_topic(
+        mut self,
+        on_stop: impl Fn(&Name, StopReason) + Send + Sync + 'static,
+    ) -> Polling<T> {
         self.on_stop = Some(Box::new(on_stop));
         self
     }

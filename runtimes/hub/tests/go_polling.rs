@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sse_state_hub::{App, Event, PollError, Polling, Route, StopReason};
+use sse_state_hub::{App, Event, PollError, Polling, Route, Source, StopReason};
 use support::told::{Told, counting};
 use support::{Server, broken, builder, data, eventually, hub, settle};
 use tokio::time::Instant;
@@ -241,6 +241,27 @@ async fn go_stop_condition_stops_after_publishing_also_when_deduped_never_after_
     eventually("stopped", || stops.all() == [StopReason::Condition]).await;
     assert_eq!(data(&client.text()), ["\"same\""]);
     assert_eq!(hub.stats().state.unchanged, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn go_stop_callback_is_told_the_topic_that_a_request_named() {
+    let hub = hub();
+    let stops = Told::default();
+    let (of_poll, of_source) = (stops.clone(), stops.clone());
+    let polling = Polling::value(SECOND, || async { 1 })
+        .on_stop_topic(move |topic, reason| of_poll.tell((topic.to_string(), reason)));
+    let source = Source::new(|_, _| std::future::pending())
+        .on_stop_topic(move |topic, reason| of_source.tell((topic.to_string(), reason)));
+    let app = App::new(&hub)
+        .get("/poll/{id}", Route::from_url().source(polling))
+        .get("/source/{id}", Route::from_url().source(source));
+    let server = Server::start(app);
+    let mut expected = Vec::new();
+    for target in ["/poll/1", "/poll/2", "/source/1"] {
+        drop(server.open(target).await);
+        expected.push((target.to_owned(), StopReason::NoSubscribers));
+        eventually("stopped", || stops.all() == expected).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
