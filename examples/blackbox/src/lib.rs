@@ -187,8 +187,11 @@ pub struct Stream(BufReader<TcpStream>);
 impl Stream {
     /// The next event; blocks without data are none. `None` is an end in order.
     pub fn next_event(&mut self) -> Option<Event> {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let block = self.block()?;
+            // Heartbeats keep a silent stream from its read timeout.
+            assert!(Instant::now() < deadline, "no event comes");
             let field = |name: &str| {
                 let mut lines = block.iter().filter_map(|line| line.split_once(": "));
                 lines.find_map(|(field, value)| (field == name).then(|| value.to_owned()))
