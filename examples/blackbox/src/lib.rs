@@ -3,6 +3,8 @@
 //!
 //! A program takes `--addr HOST:PORT`, prints a line with `http://HOST:PORT` once it listens, and ends by SIGTERM.
 
+pub mod service;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
