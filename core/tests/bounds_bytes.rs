@@ -158,6 +158,26 @@ fn b7_held_bytes_of_answers() {
     assert_eq!(answer(30), Ok(()));
 }
 
+/// A stream that begins is counted with 24 bytes for what follows its head.
+#[test]
+fn b7_held_bytes_of_heads() {
+    for (head, expected) in [
+        (76, Ok(())),
+        (77, Err(Error::Full(Bound::Held))),
+        (1_000, Err(Error::Full(Bound::Held))),
+    ] {
+        let mut bench = Bench::with(Config {
+            held_bytes: 100,
+            ..config()
+        });
+        let id = bench.accept();
+        let mut subscribe = Subscribe::new(Via::Connection(id), name("/t"));
+        subscribe.head = vec![b'x'; head].into();
+        let got = bench.state.subscribe(Time::ZERO, &subscribe).map(drop);
+        assert_eq!(got, expected, "a head of {head} bytes");
+    }
+}
+
 #[test]
 fn b7_held_bytes_of_begun_frames() {
     for (held_bytes, cut) in [(49, true), (50, false)] {

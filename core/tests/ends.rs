@@ -449,3 +449,20 @@ fn l7_an_end_that_is_no_harder_changes_nothing() {
         assert!(!read.contains("between"), "{read}");
     }
 }
+
+/// A grant ends at its time, not at the end of the granule in which the deadline comes up.
+#[test]
+fn a1_the_usual_turn_looks_at_the_grant() {
+    for (millis, lent) in [(499, true), (500, false), (501, false)] {
+        let mut bench = Bench::new();
+        let id = bench.open_with(&["/t"], |subscribe| {
+            subscribe.expires = Some(Time::from_millis(500));
+        });
+        bench.pump();
+        bench.read(id);
+        bench.now = Time::from_millis(millis);
+        bench.publish("/t", "x");
+        bench.pump();
+        assert_eq!(bench.read(id) == "data: x\n\n", lent, "at {millis} ms");
+    }
+}
