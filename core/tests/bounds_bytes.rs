@@ -3,7 +3,7 @@
 mod common;
 
 use common::bounds::{config, subscribe};
-use common::{Bench, Reader, frame};
+use common::{Bench, Reader, frame, name};
 use sse_state::*;
 
 #[test]
