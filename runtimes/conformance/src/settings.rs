@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use sse_state::Config;
 use sse_state_hub::{
-    Answer, App, Event, Grant, Hub, HubBuilder, OriginError, OriginRules, Polling, Refuse, Route,
-    Runtime, Slow, Source,
+    Answer, App, Event, Grant, Hub, HubBuilder, OriginRules, Polling, Refuse, Route, Runtime, Slow,
+    Source,
 };
 
 use crate::clients;
@@ -42,20 +42,18 @@ impl Settings {
             .grace(config.grace)
             .topics_by_request(config.topics_by_request)
             .allowed_hosts(hosts.map(|(_, host)| host))
-            .cors(self.cors().expect("origins as browsers send them"))
+            .cors(self.cors())
     }
 
     /// Pages of which other origins may read and publish.
-    fn cors(&self) -> Result<OriginRules, OriginError> {
+    fn cors(&self) -> OriginRules {
         let of = |wanted| {
-            self.all()
-                .filter(move |(name, _)| *name == wanted)
-                .map(|(_, origin)| origin)
+            let of_it = self.all().filter(move |(name, _)| *name == wanted);
+            OriginRules::list(of_it.map(|(_, origin)| origin))
+                .expect("origins as browsers send them")
         };
-        if of(CREDENTIALS).next().is_some() {
-            return OriginRules::list(of(CREDENTIALS))?.with_credentials();
-        }
-        OriginRules::list(of(CORS))
+        // Without a list there is nothing to send credentials to.
+        of(CREDENTIALS).with_credentials().unwrap_or(of(CORS))
     }
 
     /// The bounds of a machine with these settings, for a loop without the hub.
