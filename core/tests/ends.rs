@@ -265,6 +265,25 @@ fn a1_a_harder_end_revokes_what_was_to_be_drained() {
 }
 
 #[test]
+fn w2_a_harder_end_has_no_time_of_its_own() {
+    let mut bench = Bench::new();
+    let id = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    bench.readers.insert(id, Reader::Bytes(3));
+    bench.publish("/t", "begun");
+    bench.pump();
+    bench.state.close(bench.now, id, CloseHow::Drain).unwrap();
+    bench.pass(20 * SECOND);
+    bench.state.close(bench.now, id, CloseHow::Stop).unwrap();
+    // Bytes are taken, so it does not stall; but the end has one write timeout, thirty seconds.
+    bench.writable(id, Reader::Bytes(3));
+    bench.pass(9 * SECOND);
+    assert_eq!(bench.closes(), []);
+    bench.pass(2 * SECOND);
+    assert_eq!(bench.closes(), [(id, CloseReason::Stalled, Ending::Cut)]);
+}
+
+#[test]
 fn i4_a_peer_that_goes_twice_gets_its_close() {
     let mut bench = Bench::new();
     let id = bench.open(&["/t"], Start::Now);

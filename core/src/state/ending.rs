@@ -136,10 +136,15 @@ impl SseState {
             self.leave_topics(slot);
         }
         self.unlist(slot);
-        // A shutdown gives grace; everything else the time of one write.
+        // A shutdown gives grace; everything else the time of one write, in all.
         let until = match self.shutdown {
             Some(shutdown) if reason == CloseReason::Shutdown => shutdown.until,
             _ => self.now + self.config.write_timeout,
+        };
+        let sub = self.subs.at(slot);
+        let until = match sub.phase {
+            Phase::Ending => until.min(sub.until),
+            _ => until,
         };
         if drains {
             self.count_drained(slot, true);
