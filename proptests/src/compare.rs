@@ -66,7 +66,6 @@ pub struct Seen {
 /// a replay and which id it carries is free, as long as a resume after it is right, and so is whether
 /// a gap is told that nothing follows: both are left to the rules.
 pub fn events(body: &[u8]) -> Vec<Seen> {
-    let mut gaps: Vec<Seen> = Vec::new();
     let mut seen: Vec<Seen> = Vec::new();
     for block in Parser::new().push(body) {
         if block.is_comment() || block.is_retry() || block.name.as_deref() == Some("sse-heartbeat")
@@ -79,14 +78,6 @@ pub fn events(body: &[u8]) -> Vec<Seen> {
             id: block.id.clone(),
         };
         if is_gap(&block) && event.data.contains("\"missed\":null") {
-            gaps.push(event);
-            continue;
-        }
-        // A lag at the start may be covered by the notice of the resume.
-        let start = seen.iter().all(|seen| seen.name == "sse-gap");
-        let topic = |event: &Seen| event.data.split(",\"missed").next().map(str::to_owned);
-        let covered = gaps.iter().any(|gap| topic(gap) == topic(&event));
-        if is_gap(&block) && start && covered {
             continue;
         }
         let added = is_gap(&block) && seen.last_mut().is_some_and(|last| add_up(last, &event));

@@ -145,7 +145,7 @@ struct Stream {
 }
 
 /// Something to write.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Item {
     what: What,
     bytes: Vec<u8>,
@@ -153,8 +153,12 @@ struct Item {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum What {
+    /// What is left of something begun.
+    Rest,
     /// Answer head, first comment, retry block: written even if the stream is stopped before.
     Prelude,
+    /// A priming block, of this seq.
+    Prime(u64),
     Plain,
     Beat,
     Frame {
@@ -162,9 +166,13 @@ enum What {
         seq: u64,
         snapshot: bool,
     },
+    /// Stands at the seq of the last frame missed; after a lag it stands for these frames, and for the
+    /// notice of a resume just before them; they come back if it is not begun.
     Notice {
         topic: Name,
-        missed: Option<u64>,
+        last: u64,
+        why: &'static str,
+        missed: Vec<Item>,
     },
 }
 
@@ -261,9 +269,14 @@ impl Model {
 
     /// Streams of a topic that still have something of it to come: also those that drain.
     fn members(&self, topic: &Name) -> usize {
-        let drains = |conn: &&Conn| conn.end.as_ref().is_none_or(|end| end.strength == DRAIN);
+        let comes = |conn: &&Conn| match &conn.end {
+            None => true,
+            Some(end) => {
+                end.strength == DRAIN && (conn.has_something() || conn.flight.is_some())
+            }
+        };
         let follows = self.conns.iter().filter(|conn| conn.follows(topic));
-        follows.filter(drains).count()
+        follows.filter(comes).count()
     }
 
     fn keeps(&self, topic: &Topic) -> bool {

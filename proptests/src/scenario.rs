@@ -79,6 +79,12 @@ impl Scenario {
                     op = Op::PullAll { conn: *conn };
                     pumps = false;
                 }
+                // Whether one that takes nothing when it is offered again after its time is closed then or
+                // a granule later is free.
+                Op::Read { bytes, .. } => {
+                    *bytes = (*bytes).max(1);
+                    pumps = false;
+                }
                 // How many reports it takes follows from how bytes were cut.
                 Op::Report { .. } => {
                     op = Op::ReportAll;

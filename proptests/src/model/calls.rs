@@ -225,10 +225,7 @@ impl Model {
         conn.phase = Phase::Answering;
         conn.body = 0;
         if !bytes.is_empty() {
-            conn.outbox.push(Item {
-                what: What::Plain,
-                bytes: bytes.to_vec(),
-            });
+            conn.outbox.push(Item::new(What::Plain, bytes.to_vec()));
         }
         conn.end = Some(End {
             reason: CloseReason::Answered,
@@ -294,22 +291,17 @@ impl Model {
         }
         let began = conn.end.as_ref().map(|end| end.until);
         if strength > DRAIN {
-            let dropped = conn.outbox.iter().filter(|item| item.is_frame()).count();
+            let dropped: u64 = conn.outbox.iter().map(Item::frames).sum();
             // A response is begun by its head; a body that nobody pulled needs none.
             let keeps = strength == STOP && !conn.mounted;
             conn.outbox
                 .retain(|item| keeps && item.what == What::Prelude);
-            self.stats.abandoned += dropped as u64;
+            self.stats.abandoned += dropped;
         } else if reason == CloseReason::Finished {
-            conn.outbox.push(Item {
-                what: What::Plain,
-                bytes: b"event: sse-end\ndata: {}\n\n".to_vec(),
-            });
+            let bytes = b"event: sse-end\ndata: {}\n\n".to_vec();
+            conn.outbox.push(Item::new(What::Plain, bytes));
         } else {
-            conn.outbox.push(Item {
-                what: What::Plain,
-                bytes: farewell,
-            });
+            conn.outbox.push(Item::new(What::Plain, farewell));
         }
         if let Ok(conn) = self.conn(id) {
             conn.end = Some(End {
@@ -334,8 +326,8 @@ impl Model {
             conn.outbox
                 .iter()
                 .chain(flying)
-                .filter(|item| item.is_frame())
-                .count() as u64
+                .map(Item::frames)
+                .sum::<u64>()
         };
         if let Some(place) = self.conns.iter().position(|conn| conn.id == id) {
             self.stats.abandoned += pending(&self.conns[place]);
@@ -483,8 +475,29 @@ impl Conn {
 }
 
 impl Item {
-    pub(super) fn is_frame(&self) -> bool {
-        matches!(self.what, What::Frame { .. })
+    pub(super) fn new(what: What, bytes: Vec<u8>) -> Item {
+        Item { what, bytes }
+    }
+
+    /// Frames that it is or stands for.
+    pub(super) fn frames(&self) -> u64 {
+        match &self.what {
+            What::Frame { .. } => 1,
+            What::Notice { missed, .. } => missed.iter().map(Item::frames).sum(),
+            _ => 0,
+        }
+    }
+
+    /// Where it stands on its stream: by seq, at one seq a frame before a notice before the priming
+    /// block; all else before or after.
+    pub(super) fn place(&self) -> (u64, u8) {
+        match &self.what {
+            What::Rest | What::Prelude => (0, 0),
+            What::Frame { seq, .. } => (*seq, 0),
+            What::Notice { last, .. } => (*last, 1),
+            What::Prime(seq) => (*seq, 2),
+            What::Plain | What::Beat => (u64::MAX, 3),
+        }
     }
 }
 

@@ -239,12 +239,9 @@ impl Model {
                 continue;
             }
             if topic.declared {
-                let seq = self.seq;
                 let topic = &mut self.topics[place];
-                if !topic.log.is_empty() {
-                    topic.log.clear();
-                    topic.born = seq;
-                }
+                topic.gone = topic.log.last().map_or(topic.gone, |newest| newest.seq);
+                topic.log.clear();
                 topic.retained = None;
                 topic.had = false;
                 topic.room = None;

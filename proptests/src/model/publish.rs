@@ -126,13 +126,11 @@ impl Model {
 impl Conn {
     fn needs(&self, topic: &Name, seqs: &[u64]) -> bool {
         let flying = self.flight.iter().flat_map(|(items, _)| items);
-        self.outbox
-            .iter()
-            .chain(flying)
-            .any(|item| match &item.what {
-                What::Frame { topic: of, seq, .. } => of == topic && seqs.contains(seq),
-                _ => false,
-            })
+        let needs = |item: &Item| match &item.what {
+            What::Frame { topic: of, seq, .. } => of == topic && seqs.contains(seq),
+            _ => false,
+        };
+        self.outbox.iter().chain(flying).any(needs)
     }
 }
 
@@ -174,13 +172,11 @@ impl Logged {
             bytes.push_str(&format!("id: {id}\n"));
         }
         bytes.push('\n');
-        Item {
-            what: What::Frame {
-                topic: topic.clone(),
-                seq: self.seq,
-                snapshot,
-            },
-            bytes: bytes.into_bytes(),
-        }
+        let what = What::Frame {
+            topic: topic.clone(),
+            seq: self.seq,
+            snapshot,
+        };
+        Item::new(what, bytes.into_bytes())
     }
 }

@@ -1,44 +1,47 @@
 //! What a stream of the naive engine is lent, and what becomes of it.
 
-use bytes::Bytes;
-use sse_state::{CloseReason, Slow, SubscriberId};
+use std::mem::take;
 
-use super::{Item, Model, STOP, What};
+use bytes::Bytes;
+use sse_state::{CloseReason, Name, Slow, SubscriberId};
+
+use super::{Conn, Item, Model, STOP, Topic, What};
 
 impl Model {
-    /// What a stream would be lent now; takes it out of the stream.
+    /// What a stream would be lent now, up to one run; takes it out of the stream.
     pub(super) fn compose(&mut self, id: SubscriberId) -> Option<(Vec<Item>, Bytes)> {
-        // What is begun is finished first; a lag matters only to what comes then.
-        if self.conn(id).is_ok_and(|conn| conn.begun.is_empty()) {
+        let bound = self.config.run_bytes as usize;
+        let conn = self.conn(id).ok()?;
+        let mut items = Vec::new();
+        if !conn.begun.is_empty() {
+            items.push(Item::new(What::Rest, take(&mut conn.begun)));
+        } else if conn.outbox.first().is_some_and(Item::is_prelude) {
+            items.push(conn.outbox.remove(0));
+        }
+        let mut size: usize = items.iter().map(|item| item.bytes.len()).sum();
+        // A lag matters only to what comes after that.
+        if size < bound {
             self.find_lags(id);
         }
-        let bound = self.config.run_bytes as usize;
         let beats = self.beats(id);
         let conn = self.conn(id).ok()?;
-        if !conn.begun.is_empty() {
-            return Some((Vec::new(), Bytes::from(std::mem::take(&mut conn.begun))));
-        }
-        if conn.outbox.is_empty() && beats {
+        if items.is_empty() && conn.outbox.is_empty() && beats {
             let event = conn.stream.as_ref().is_some_and(|stream| stream.beat_event);
             let text = if event {
                 "event: sse-heartbeat\ndata: {}\n\n"
             } else {
                 ":\n\n"
             };
-            conn.outbox.push(Item {
-                what: What::Beat,
-                bytes: text.into(),
-            });
+            conn.outbox.push(Item::new(What::Beat, text.into()));
         }
-        let mut bytes = Vec::new();
-        let mut items = Vec::new();
         while let Some(item) = conn.outbox.first() {
-            if !bytes.is_empty() && bytes.len() + item.bytes.len() > bound {
+            if size > 0 && size + item.bytes.len() > bound {
                 break;
             }
-            bytes.extend_from_slice(&item.bytes);
+            size += item.bytes.len();
             items.push(conn.outbox.remove(0));
         }
+        let bytes: Vec<u8> = items.iter().flat_map(|item| item.bytes.clone()).collect();
         (!bytes.is_empty()).then(|| (items, Bytes::from(bytes)))
     }
 
@@ -68,33 +71,29 @@ impl Model {
         bytes: usize,
     ) {
         let (now, stopping) = (self.now, self.is_stopping(id));
-        let mut delivered = 0;
-        let mut beats = 0;
-        let mut abandoned = 0;
+        let (mut delivered, mut missed, mut beats, mut abandoned) = (0, 0, 0, 0);
         let Ok(conn) = self.conn(id) else { return };
         if bytes > 0 {
             conn.traffic = now;
-        }
-        if items.is_empty() {
-            conn.begun = run[bytes..].to_vec();
         }
         let mut left = bytes;
         let mut back = Vec::new();
         for item in items {
             let taken = left.min(item.bytes.len());
             left -= taken;
-            if taken == 0 {
-                let keeps = !stopping || (item.what == What::Prelude && !conn.mounted);
-                if keeps && item.what != What::Beat {
-                    back.push(item);
-                } else {
-                    abandoned += u64::from(item.is_frame());
+            if taken > 0 || item.what == What::Rest {
+                match item.what {
+                    What::Frame { .. } => delivered += 1,
+                    What::Notice { .. } => missed += item.frames(),
+                    What::Beat => beats += 1,
+                    _ => {}
                 }
-                continue;
+                conn.begun = item.bytes[taken..].to_vec();
+            } else if stopping && (!item.is_prelude() || conn.mounted) {
+                abandoned += item.frames();
+            } else if item.what != What::Beat {
+                back.push(item);
             }
-            delivered += u64::from(item.is_frame());
-            beats += u64::from(item.what == What::Beat);
-            conn.begun = item.bytes[taken..].to_vec();
         }
         back.append(&mut conn.outbox);
         conn.outbox = back;
@@ -106,6 +105,7 @@ impl Model {
         }
         self.stats.bytes += bytes as u64;
         self.stats.delivered += delivered;
+        self.stats.missed += missed;
         self.stats.heartbeats += beats;
         self.stats.abandoned += abandoned;
     }
@@ -121,97 +121,90 @@ impl Model {
     /// Frames that wait for this stream and have left their log.
     fn find_lags(&mut self, id: SubscriberId) {
         let Ok(conn) = self.conn(id) else { return };
-        let topics = match &conn.stream {
-            Some(stream) => stream.topics.clone(),
-            None => return,
-        };
-        for name in topics {
+        conn.forget_notices();
+        let Some(stream) = &conn.stream else { return };
+        for name in stream.topics.clone() {
             let Some(topic) = self.topic(name.as_str()).cloned() else {
                 continue;
             };
-            let Some(conn) = self.conns.iter().find(|conn| conn.id == id) else {
-                return;
-            };
-            let of_topic: Vec<(usize, u64, bool)> = conn
-                .outbox
-                .iter()
-                .enumerate()
-                .filter_map(|(place, item)| match &item.what {
-                    What::Frame {
-                        topic,
-                        seq,
-                        snapshot,
-                    } if *topic == name => Some((place, *seq, *snapshot)),
-                    _ => None,
-                })
-                .collect();
+            let Ok(conn) = self.conn(id) else { return };
+            let pending = conn.pending(&name);
             let held = |seq: u64| topic.log.iter().any(|logged| logged.seq == seq);
-            let mut lost: Vec<_> = of_topic
-                .iter()
-                .copied()
-                .filter(|(_, seq, _)| !held(*seq))
-                .collect();
-            if lost.is_empty() {
+            let Some(newest_lost) = pending.iter().rposition(|seq| !held(*seq)) else {
                 continue;
-            }
-            match topic.options.slow {
-                Slow::Skip => {}
-                Slow::Conflate => {
-                    let newest = of_topic.last().map(|(_, seq, _)| *seq);
-                    lost = of_topic
-                        .iter()
-                        .copied()
-                        .filter(|(_, seq, _)| Some(*seq) != newest || !held(*seq))
-                        .collect();
-                }
+            };
+            let lost = match topic.options.slow {
+                Slow::Skip => newest_lost + 1,
+                Slow::Conflate => (pending.len() - 1).max(newest_lost + 1),
                 Slow::Close => {
                     self.end(id, CloseReason::Lagged, STOP);
                     return;
                 }
-            }
-            self.skip(id, &topic, &lost);
+            };
+            self.skip(id, &topic, pending[lost - 1]);
         }
     }
 
-    /// Takes out what was lost and puts a notice in its place.
-    fn skip(&mut self, id: SubscriberId, topic: &super::Topic, lost: &[(usize, u64, bool)]) {
-        let mut missed = lost.len() as u64;
-        self.stats.missed += missed;
-        let Some(&(place, seq, snapshot)) = lost.last() else {
-            return;
-        };
+    /// Takes out the frames of a topic up to this one. If that is told, a notice stands for them until it
+    /// is begun.
+    fn skip(&mut self, id: SubscriberId, topic: &Topic, last: u64) {
         let tells = topic
             .options
             .notice
             .unwrap_or(topic.options.history && topic.options.slow == Slow::Skip);
-        let Some(conn) = self.conns.iter_mut().find(|conn| conn.id == id) else {
-            return;
+        let Ok(conn) = self.conn(id) else { return };
+        let is_lost = |item: &Item| match &item.what {
+            What::Frame { topic: of, seq, .. } => *of == topic.name && *seq <= last,
+            What::Notice { topic: of, .. } => *of == topic.name,
+            _ => false,
         };
-        let mut gone: Vec<usize> = lost.iter().map(|(place, ..)| *place).collect();
-        for (at, item) in conn.outbox.iter().enumerate() {
-            if let What::Notice {
-                topic: of,
-                missed: Some(told),
-            } = &item.what
-                && *of == topic.name
-                && at < place
-            {
-                missed += told;
-                gone.push(at);
-            }
-        }
-        let before = gone.iter().filter(|at| **at < place).count();
-        let mut at = 0;
-        conn.outbox.retain(|_| {
-            at += 1;
-            !gone.contains(&(at - 1))
+        let (lost, kept): (Vec<Item>, Vec<Item>) =
+            take(&mut conn.outbox).into_iter().partition(is_lost);
+        conn.outbox = kept;
+        let resume = lost.iter().find_map(|item| match item.what {
+            What::Notice { why, .. } => Some(why),
+            _ => None,
         });
-        if tells {
-            let last = (!snapshot).then_some(seq);
-            let notice = self.notice(topic, Some(missed), "slow", last);
-            if let Ok(conn) = self.conn(id) {
-                conn.outbox.insert(place - before, notice);
+        if !tells && resume.is_none() {
+            self.stats.missed += lost.len() as u64;
+            return;
+        }
+        let notice = self.notice(topic, lost, resume.unwrap_or("slow"), last);
+        if let Ok(conn) = self.conn(id) {
+            conn.outbox.push(notice);
+            conn.outbox.sort_by_key(Item::place);
+        }
+    }
+}
+
+impl Conn {
+    /// The seqs of the frames of a topic that wait.
+    fn pending(&self, topic: &Name) -> Vec<u64> {
+        let seq = |item: &Item| match &item.what {
+            What::Frame { topic: of, seq, .. } if of == topic => Some(*seq),
+            _ => None,
+        };
+        self.outbox.iter().filter_map(seq).collect()
+    }
+
+    /// The frames that notices stand for wait again.
+    fn forget_notices(&mut self) {
+        for item in take(&mut self.outbox) {
+            match item.what {
+                What::Notice { missed, .. } if !missed.is_empty() => self.outbox.extend(missed),
+                _ => self.outbox.push(item),
             }
         }
+        self.outbox.sort_by_key(Item::place);
+    }
+}
+
+impl Item {
+    fn is_prelude(&self) -> bool {
+        self.what == What::Prelude
+    }
+
+    pub(super) fn is_snapshot(&self) -> bool {
+        matches!(self.what, What::Frame { snapshot: true, .. })
     }
 }

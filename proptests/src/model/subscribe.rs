@@ -199,13 +199,11 @@ impl Model {
 
     /// Everything that a stream gets before what is published from now on.
     fn first_items(&self, id: SubscriberId, sub: &Subscribe) -> Vec<Item> {
-        let mut items = vec![prelude(b":\n\n".to_vec())];
-        if !sub.head.is_empty() {
-            items.insert(0, prelude(sub.head.to_vec()));
-        }
+        let mut prelude = [&sub.head[..], b":\n\n"].concat();
         if sub.retry {
-            items.push(prelude(self.retry_block(id.as_u64() + 7)));
+            prelude.extend(self.retry_block(id.as_u64() + 7));
         }
+        let mut items = vec![Item::new(What::Prelude, prelude)];
         let primes = matches!(sub.start, Start::Now | Start::Newest);
         let mut replay: Vec<(u64, Item)> = Vec::new();
         let mut history = false;
@@ -235,7 +233,8 @@ impl Model {
                 epoch: self.config.epoch,
                 seq: self.seq,
             };
-            items.push(plain(format!("id: {id}\n\n").into_bytes()));
+            let bytes = format!("id: {id}\n\n").into_bytes();
+            items.push(Item::new(What::Prime(self.seq), bytes));
         }
         items
     }
@@ -261,7 +260,7 @@ impl Model {
                 .log
                 .get(from)
                 .map_or(self.seq, |logged| logged.seq - 1);
-            replay.push((last, self.notice(topic, None, why, Some(last))));
+            replay.push((last, self.notice(topic, Vec::new(), why, last)));
         }
         from
     }
@@ -269,11 +268,17 @@ impl Model {
     pub(super) fn notice(
         &self,
         topic: &Topic,
-        missed: Option<u64>,
-        why: &str,
-        last: Option<u64>,
+        missed: Vec<Item>,
+        why: &'static str,
+        last: u64,
     ) -> Item {
-        let number = missed.map_or("null".to_owned(), |missed| missed.to_string());
+        // Only a lag can be counted.
+        let number = match why {
+            "slow" => missed.len().to_string(),
+            _ => "null".to_owned(),
+        };
+        // Before it is primed a stream carries no id: it would cover snapshots still to come.
+        let primed = missed.last().is_none_or(|item| !item.is_snapshot());
         let name = topic
             .name
             .as_str()
@@ -282,31 +287,17 @@ impl Model {
         let mut text = format!(
             "event: sse-gap\ndata: {{\"topic\":\"{name}\",\"missed\":{number},\"why\":\"{why}\"}}\n"
         );
-        if let Some(seq) = last.filter(|_| topic.options.history) {
-            let epoch = self.config.epoch;
+        if topic.options.history && primed {
+            let (epoch, seq) = (self.config.epoch, last);
             text.push_str(&format!("id: {}\n", EventId { epoch, seq }));
         }
         text.push('\n');
-        Item {
-            what: What::Notice {
-                topic: topic.name.clone(),
-                missed,
-            },
-            bytes: text.into_bytes(),
-        }
-    }
-}
-
-fn plain(bytes: Vec<u8>) -> Item {
-    Item {
-        what: What::Plain,
-        bytes,
-    }
-}
-
-fn prelude(bytes: Vec<u8>) -> Item {
-    Item {
-        what: What::Prelude,
-        bytes,
+        let what = What::Notice {
+            topic: topic.name.clone(),
+            last,
+            why,
+            missed,
+        };
+        Item::new(what, text.into_bytes())
     }
 }
