@@ -153,6 +153,9 @@ impl Model {
             .notice
             .unwrap_or(topic.options.history && topic.options.slow == Slow::Skip);
         let Ok(conn) = self.conn(id) else { return };
+        // One that ends is not told of a gap that nothing follows.
+        let follows = conn.pending(&topic.name).last() != Some(&last);
+        let tells = tells && (follows || conn.end.is_none());
         let is_lost = |item: &Item| match &item.what {
             What::Frame { topic: of, seq, .. } => *of == topic.name && *seq <= last,
             What::Notice { topic: of, .. } => *of == topic.name,

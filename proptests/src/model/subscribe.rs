@@ -205,7 +205,7 @@ impl Model {
         }
         let mut items = vec![Item::new(What::Prelude, prelude)];
         let primes = matches!(sub.start, Start::Now | Start::Newest);
-        let mut replay: Vec<(u64, Item)> = Vec::new();
+        let mut replay: Vec<Item> = Vec::new();
         let mut history = false;
         for topic in sub
             .topics
@@ -223,11 +223,11 @@ impl Model {
             };
             let snapshot = primes && topic.options.history;
             for logged in &topic.log[from..] {
-                replay.push((logged.seq, logged.item(&topic.name, snapshot)));
+                replay.push(logged.item(&topic.name, snapshot));
             }
         }
-        replay.sort_by_key(|(seq, _)| *seq);
-        items.extend(replay.into_iter().map(|(_, item)| item));
+        replay.sort_by_key(Item::place);
+        items.append(&mut replay);
         if primes && history {
             let id = EventId {
                 epoch: self.config.epoch,
@@ -240,7 +240,9 @@ impl Model {
     }
 
     /// Where a resumed stream starts in a log; a notice if something may be gone.
-    fn resume(&self, topic: &Topic, id: &[u8], replay: &mut Vec<(u64, Item)>) -> usize {
+    fn resume(&self, topic: &Topic, id: &[u8], replay: &mut Vec<Item>) -> usize {
+        // The last that may have been missed: gone from this life, or before it.
+        let last = topic.gone.max(topic.born);
         let (why, from) = match EventId::parse(id) {
             None => ("unknown", 0),
             Some(id) if id.epoch != self.config.epoch => ("epoch", 0),
@@ -248,19 +250,14 @@ impl Model {
             Some(id) => {
                 let next = topic.log.iter().position(|logged| logged.seq > id.seq);
                 let from = next.unwrap_or(topic.log.len());
-                if topic.gone <= id.seq && topic.born <= id.seq {
+                if last <= id.seq {
                     return from;
                 }
                 ("expired", from)
             }
         };
         if topic.options.notice.unwrap_or(topic.options.history) {
-            // Just before the first frame that follows, or now.
-            let last = topic
-                .log
-                .get(from)
-                .map_or(self.seq, |logged| logged.seq - 1);
-            replay.push((last, self.notice(topic, Vec::new(), why, last)));
+            replay.push(self.notice(topic, Vec::new(), why, last));
         }
         from
     }
