@@ -5,7 +5,7 @@
 //! in units, and every time of a configuration is one or two of them.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sse_state::SseState;
 
@@ -47,6 +47,8 @@ pub struct Found {
     pub reached: Reached,
     /// What is wrong, with the way to it.
     pub failure: Option<String>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// How often more is done than one step.
@@ -67,6 +69,7 @@ pub fn explore<E: Explored>(
     sampling: Sampling,
     until: Instant,
 ) -> Found {
+    let start = Instant::now();
     let mut search = Search::new(engine, of, sampling);
     while let Some((place, depth, world)) = search.frontier.pop_front() {
         if of.depth.is_some_and(|most| depth >= most) {
@@ -86,6 +89,7 @@ pub fn explore<E: Explored>(
     }
     search.found.states = search.ways.len();
     search.found.reached = search.notes.reached;
+    search.found.took = start.elapsed();
     search.found
 }
 
@@ -265,13 +269,14 @@ impl core::fmt::Display for Found {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(
             f,
-            "{} states, {} transitions, depth {}, {} probes, {} pairs, {}",
+            "{} states, {} transitions, depth {}, {} probes, {} pairs, {} in {:.1} s",
             self.states,
             self.transitions,
             self.depth,
             self.probes,
             self.twins,
-            if self.closed { "closed" } else { "not closed" }
+            if self.closed { "closed" } else { "not closed" },
+            self.took.as_secs_f64()
         )
     }
 }

@@ -271,9 +271,7 @@ impl Model {
     fn members(&self, topic: &Name) -> usize {
         let comes = |conn: &&Conn| match &conn.end {
             None => true,
-            Some(end) => {
-                end.strength == DRAIN && (conn.has_something() || conn.flight.is_some())
-            }
+            Some(end) => end.strength == DRAIN && (conn.has_something() || conn.flight.is_some()),
         };
         let follows = self.conns.iter().filter(|conn| conn.follows(topic));
         follows.filter(comes).count()

@@ -1,4 +1,6 @@
-//! Every state of small configurations, and every kind of thing that there is to reach.
+//! Every state of small configurations, and every kind of thing that there is to reach. With `SSE_PROOF=full`, as
+//! `.ci/full` has it, also those of the same configurations with all that may happen to them; `--nocapture` prints
+//! how many there are.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,8 +13,7 @@ use sse_state_proptests::closure::{SAMPLING, explore_machine};
 /// Closes all of these, and prints how large they are.
 fn close(all: &[Configuration], next: &AtomicUsize) -> Reached {
     let mut reached = Reached::default();
-    // Never reached; a configuration that does not close must end, too.
-    let until = Instant::now() + Duration::from_secs(1200);
+    let until = Instant::now() + PATIENCE;
     while let Some(of) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
         let found = explore_machine(of, SAMPLING, until);
         println!("{}: {found}", of.full_name());
@@ -29,6 +30,11 @@ fn one_stream_in_flight_and_two_at_once_close_for_every_policy_and_all_is_reache
     let mut all = matrix(Size::Quick);
     assert_eq!(all.len(), 2 * 3 * 2 * 2);
     all.extend(others());
+    if std::env::var("SSE_PROOF").as_deref() == Ok("full") {
+        let full = matrix(Size::Full);
+        assert_eq!(full.len(), 2 * 3 * 2 * 2);
+        all.extend(full);
+    }
     let next = AtomicUsize::new(0);
     let reached = std::thread::scope(|scope| {
         let helper = scope.spawn(|| close(&all, &next));
@@ -39,6 +45,9 @@ fn one_stream_in_flight_and_two_at_once_close_for_every_policy_and_all_is_reache
     assert_eq!(reached.missing(), [""; 0]);
     assert_eq!(reached.len(), EVERYTHING.len(), "a kind that is not known");
 }
+
+/// Several times what all of them take on two cores; a configuration that does not close must end, too.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Enums of other crates cannot be matched to their end, so their variants are read where they are.
 #[test]

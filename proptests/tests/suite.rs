@@ -33,10 +33,11 @@ fn assert_clean(report: &Report) {
 
 /// Twenty times as much with `SSE_PROOF=full`, as `.ci/full` has it.
 fn proofs(scenarios: u64) -> u64 {
-    match std::env::var("SSE_PROOF").as_deref() {
-        Ok("full") => 20 * scenarios,
-        _ => scenarios,
-    }
+    if is_full() { 20 * scenarios } else { scenarios }
+}
+
+fn is_full() -> bool {
+    std::env::var("SSE_PROOF").as_deref() == Ok("full")
 }
 
 fn keeps_every_rule<F: Factory>(factory: &F, scenarios: u64) {
@@ -61,12 +62,21 @@ fn an_engine_that_chooses_otherwise_keeps_every_rule() {
     keeps_every_rule(&Other, 200);
 }
 
-/// Always as many: where the contract leaves a choice (a stall told one granule later, what one run holds
-/// when pumps are short, two notices in one) the two may differ, and in ten thousand scenarios some do.
+/// Those seeds first at which they once differed.
 #[test]
 fn the_machine_and_the_naive_model_agree() {
-    assert_clean(&differential(&Real, &Model::new, budget(0, 300)));
+    for seed in DIFFERED {
+        assert_clean(&differential(&Real, &Model::new, budget(seed, 1)));
+    }
+    let scenarios = if is_full() { 20_000 } else { 276 };
+    assert_clean(&differential(&Real, &Model::new, budget(0, scenarios)));
 }
+
+/// Of the first 20 000, when a turn, a lag, a gap or a harder end was not the same to both.
+const DIFFERED: [u64; 24] = [
+    1280, 3111, 3231, 3366, 3761, 4454, 4789, 5078, 5303, 5858, 6624, 7749, 8861, 8941, 9051, 9268,
+    9599, 9638, 9768, 11_900, 14_442, 16_754, 18_370, 19_652,
+];
 
 #[test]
 fn r3b_a_journal_replays_to_the_same_digests() {
