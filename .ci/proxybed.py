@@ -97,6 +97,7 @@ class Proxy:
     """A proxy with its configuration of docs/proxies, where `edits` replace lines, in front of a port."""
 
     def __init__(self, stack, name, upstream, edits=()):
+        self.upstream = upstream
         self.name, self.port, self.folder = name, free_port(), Path(tempfile.mkdtemp(prefix=f"sse-{name}-"))
         stack.callback(shutil.rmtree, self.folder, True)
         text = (ROOT / "docs/proxies" / CONFIGS[name]).read_text()
@@ -105,6 +106,7 @@ class Proxy:
             text = text.replace(old, new)
         text = text.replace("127.0.0.1:8080", f"127.0.0.1:{upstream}").replace("/etc/ssl/", f"{CERTIFICATES}/")
         self.config, command = getattr(self, name)(text)
+        self.config_of_server = self.folder / "site.conf" if name == "nginx" else self.config
         self.output = (self.folder / "output").open("w+b")
         home = {"HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder), "XDG_DATA_HOME": str(self.folder)}
         self.process = subprocess.Popen(command, env={**os.environ, **home}, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output, start_new_session=True)
@@ -153,6 +155,14 @@ class Proxy:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True
         return False
+
+    def point_at(self, port):
+        """The server is another one now."""
+        text = self.config_of_server.read_text()
+        expect("the server stands in the configuration", f"127.0.0.1:{self.upstream}" in text)
+        self.config_of_server.write_text(text.replace(f"127.0.0.1:{self.upstream}", f"127.0.0.1:{port}"))
+        self.upstream = port
+        self.reload()
 
     def reload(self):
         """Loads the configuration anew, as an operator does, and waits until the new one serves."""
@@ -270,6 +280,26 @@ class Curl:
     def close(self):
         self.process.kill()
         self.process.wait()
+
+
+class Page:
+    """A page in Chromium with ten streams."""
+
+    def __init__(self, stack, proxy):
+        cache = os.environ.get("SSE_CI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sse-state-ci"
+        command = ["node", str(ROOT / ".ci/js/behind.mjs"), HOST, str(proxy.port)]
+        home = {"NODE_HOME": str(Path(cache) / "node"), **os.environ}
+        self.process = subprocess.Popen(command, env=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        stack.callback(self.close)
+        self.lines = []
+        threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True).start()
+
+    def count(self, line):
+        return self.lines.count(f"{line}\n")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(PATIENCE)
 
 
 class Spy:

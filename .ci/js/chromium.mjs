@@ -12,7 +12,7 @@ const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 export async function withChromium(options, use) {
     const profile = mkdtempSync(join(tmpdir(), "chromium-"));
     const context = await chromium.launchPersistentContext(profile, {
-        executablePath: "/usr/bin/chromium", headless: true, args: flags, ...options,
+        executablePath: "/usr/bin/chromium", headless: true, ...options, args: [...flags, ...(options.args ?? [])],
     });
     try {
         return await use(context);
