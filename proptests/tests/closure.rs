@@ -46,7 +46,8 @@ fn one_stream_in_flight_and_two_at_once_close_for_every_policy_and_all_is_reache
     assert_eq!(reached.len(), EVERYTHING.len(), "a kind that is not known");
 }
 
-/// Several times what all of them take on two cores; a configuration that does not close must end, too.
+/// Several times what all of them take, which is about five minutes of one core in release; a configuration that
+/// does not close must end, too.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Enums of other crates cannot be matched to their end, so their variants are read where they are.
