@@ -41,7 +41,7 @@ impl Wheel {
             .as_nanos()
             .div_ceil(self.granule)
             .max(self.now + 1)
-            .clamp(self.done + 1, self.done + BUCKETS as u64);
+            .min(self.done + BUCKETS as u64);
         let bucket = tick as usize % BUCKETS;
         let head = self.heads[bucket];
         let sub = subs.at_mut(slot);
