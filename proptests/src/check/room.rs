@@ -58,7 +58,8 @@ pub(super) fn answered(
     match result {
         Err(Error::Wait) => {
             let most = logs::may_go(ledger, place, bytes);
-            let needed = awaited(ledger, place, topic.from..most, now);
+            // An end that was asked for may be found at the next pump only.
+            let needed = awaited(ledger, place, topic.from..most, now, false);
             out.holds("B10a", needed != Tri::No, || {
                 format!(
                     "a publish to {} waits, and nobody needs ..{most}",
@@ -71,7 +72,7 @@ pub(super) fn answered(
             topic.wanted = topic.wanted.max(Some(bytes));
         }
         Ok(_) => {
-            let needed = awaited(ledger, place, held..topic.from, now);
+            let needed = awaited(ledger, place, held..topic.from, now, true);
             out.holds("B10b", needed != Tri::Yes, || {
                 let gone = topic.from;
                 format!(
@@ -112,7 +113,7 @@ pub(super) fn at_rest(ledger: &Ledger, out: &mut Findings) {
     for (place, topic) in ledger.topics.iter().enumerate() {
         let Some(wanted) = topic.wanted else { continue };
         let most = logs::may_go(ledger, place, wanted);
-        let needed = awaited(ledger, place, topic.from..most, Time::from_nanos(now));
+        let needed = awaited(ledger, place, topic.from..most, Time::from_nanos(now), true);
         out.holds("B10c", needed != Tri::No, || {
             format!(
                 "a publish to {} waits for nobody, and is not told of room",
@@ -122,12 +123,13 @@ pub(super) fn at_rest(ledger: &Ledger, out: &mut Findings) {
     }
 }
 
-/// Whether there is a reader that a publish waits for, which needs one of these frames.
-fn awaited(ledger: &Ledger, place: usize, frames: Range<usize>, now: Time) -> Tri {
+/// Whether there is a reader that a publish waits for, which needs one of these frames; `ended`: ends that were asked for
+/// have begun.
+fn awaited(ledger: &Ledger, place: usize, frames: Range<usize>, now: Time, ended: bool) -> Tri {
     let conns = ledger.conns.values().filter(|conn| conn.is_possible());
     let each = conns.filter_map(|conn| {
         let member = conn.members.iter().find(|member| member.topic == place)?;
-        Some(waits_for(ledger, conn, member, &frames, now))
+        Some(waits_for(ledger, conn, member, &frames, now, ended))
     });
     each.fold(Tri::No, |all, one| match (all, one) {
         (Tri::Yes, _) | (_, Tri::Yes) => Tri::Yes,
@@ -142,29 +144,27 @@ fn waits_for(
     member: &Member,
     frames: &Range<usize>,
     now: Time,
+    ended: bool,
 ) -> Tri {
     let numbers = &ledger.topics[member.topic].frames;
-    let owed = |from: usize| {
+    // What was published after its end is not for it.
+    let owed = |from: usize, ended: bool| {
+        let upto = conn.ends.first().filter(|_| ended).map(|end| end.upto);
         (from.max(frames.start)..frames.end.min(numbers.len()))
-            // What was published after its end was asked for is not for it.
-            .any(|index| {
-                conn.ends
-                    .first()
-                    .is_none_or(|end| numbers[index] < end.upto)
-            })
+            .any(|index| upto.is_none_or(|upto| numbers[index] < upto))
     };
     let patience = ledger.config.reader_patience;
     let stuck = conn.blocked || conn.flight.is_some();
     // Since it takes nothing: the latest that may be meant.
     let since = conn.last_accept.max(conn.stall.unwrap_or(conn.opened));
-    if !owed(member.next) || (stuck && now >= since + patience) {
+    if !owed(member.next, ended) || (stuck && now >= since + patience) {
         return Tri::No;
     }
     // What was begun is held apart from the log, and a lag may have moved it on.
     let next = member.next.max(member.first_most) + usize::from(!conn.rest.is_empty());
     let sure = conn.is_certain() && conn.flight.is_none() && member.moved.is_empty();
     let reads = !(stuck || conn.woken.is_some()) || now < conn.last_accept + patience;
-    if sure && reads && owed(next) {
+    if sure && reads && owed(next, true) {
         Tri::Yes
     } else {
         Tri::Maybe
