@@ -3,6 +3,9 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +13,7 @@ use axum::extract::State;
 use axum::routing::get;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sse_state_tokio::mount::{Mounted, Peer, StreamRequest};
@@ -19,6 +22,7 @@ use support::{Client, ask, eventually, hub, within};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// The routes of these tests.
 fn app(hub: &Hub) -> App {
@@ -68,14 +72,16 @@ impl Server {
         }
     }
 
-    /// What the docs say: the hub first, then axum.
-    async fn shut_down(self, hub: &Hub, grace: Duration) {
+    /// What the docs say: the hub first, then axum. The time that it took.
+    async fn shut_down(self, hub: &Hub, grace: Duration) -> Duration {
+        let begun = Instant::now();
         drop(hub.shutdown(grace));
         self.stop.send(()).expect("it serves");
         within("the end", self.serving)
             .await
             .expect("it ran")
             .expect("it served");
+        begun.elapsed()
     }
 }
 
@@ -264,7 +270,8 @@ async fn a_hundred_streams_of_one_http_2_connection_do_not_wait_for_one_that_is_
     assert_eq!(hub.stats().state.streams, 100);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// The clock is paused: it goes on when nobody has anything to do, however slow the machine is.
+#[tokio::test(start_paused = true)]
 async fn shutting_axum_down_ends_its_streams_and_a_client_that_reads_nothing() {
     let hub = hub();
     let server = Server::start(&hub).await;
@@ -273,7 +280,7 @@ async fn shutting_axum_down_ends_its_streams_and_a_client_that_reads_nothing() {
     eventually("both", || hub.stats().state.streams == 2).await;
     fill(&hub).await;
     hub.publish("news", Event::new("last")).expect("published");
-    server.shut_down(&hub, Duration::from_secs(1)).await;
+    in_time(server.shut_down(&hub, GRACE).await);
     let text = reader.rest().await.expect("an end in order");
     let (_, farewell) = text.split_once("data: last\n").expect("what was pending");
     assert!(farewell.contains("retry: "), "{text}");
@@ -309,7 +316,7 @@ async fn shutting_axum_down_ends_every_connection_in_order() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn shutting_axum_down_ends_http_2_with_a_stream_that_is_not_read() {
     let hub = hub();
     let server = Server::start(&hub).await;
@@ -326,12 +333,20 @@ async fn shutting_axum_down_ends_http_2_with_a_stream_that_is_not_read() {
     fill(&hub).await;
     hub.publish("news", Event::new("last")).expect("published");
     until(&mut reader, "data: last\n").await;
-    server.shut_down(&hub, Duration::from_secs(1)).await;
+    in_time(server.shut_down(&hub, GRACE).await);
     assert_eq!(hub.stats().state.streams, 0);
     // It was not read until the grace was over: cut, and not ended.
     let body = within("an end", stuck.into_body().collect()).await;
     assert!(body.is_err(), "a cut stream looks whole");
 }
+
+/// Not before the grace is over, for the one that is stuck, and within a second after it.
+fn in_time(took: Duration) {
+    let most = GRACE + Duration::from_secs(1);
+    assert!((GRACE..=most).contains(&took), "{took:?}");
+}
+
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Publishes until the one stream of `/tight` takes no more.
 async fn fill(hub: &Hub) {
@@ -364,6 +379,104 @@ async fn a_dropped_hub_ends_its_streams_and_nothing_else() {
     assert!(own.ends_with("axum's own"), "{own}");
     let refused = ask(server.addr, &get("/news")).await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+}
+
+/// As a shutdown with grace 0 ends them; but the connection goes on, and so does what else is served on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_hub_leaves_its_connections_of_http_2_to_the_framework() {
+    let mut ends = Vec::new();
+    for is_dropped in [true, false] {
+        let hub = hub();
+        let server = Server::start(&hub).await;
+        let mut send = h2(server.addr).await;
+        let response = send.send_request(request("/news")).await;
+        let mut response = response.expect("a response");
+        until(&mut response, "retry: ").await;
+        hub.publish("news", Event::new("last")).expect("published");
+        if is_dropped {
+            drop(hub);
+        } else {
+            drop(hub.shutdown(Duration::ZERO));
+        }
+        let body = within("an end", response.into_body().collect()).await;
+        ends.push(body.is_ok());
+        if is_dropped {
+            // Past the time in which sockets are cut after a shutdown.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let own = send.send_request(request("/own")).await.expect("an answer");
+            let own = own.into_body().collect().await.expect("a body").to_bytes();
+            assert_eq!(own, "axum's own");
+        }
+    }
+    assert_eq!(ends[0], ends[1], "as at a shutdown with grace 0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_http_2_client_that_drops_one_stream_ends_that_one_and_no_other() {
+    let hub = hub();
+    let server = Server::start(&hub).await;
+    let mut send = h2(server.addr).await;
+    let dropped = send.send_request(request("/poll")).await.expect("a stream");
+    let mut kept = send.send_request(request("/news")).await.expect("a stream");
+    eventually("both", || hub.stats().state.streams == 2).await;
+    drop(dropped);
+    eventually("one, and no source", || {
+        let stats = hub.stats().state;
+        (stats.streams, stats.sources, stats.gone) == (1, 0, 1)
+    })
+    .await;
+    hub.publish("news", Event::new("more")).expect("published");
+    until(&mut kept, "data: more\n").await;
+}
+
+/// Neither by what others are sent nor by time; and once, however much there is, until it has been pulled.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_has_nothing_to_pull_is_not_woken() {
+    let hub = hub();
+    let events = Mounted::new(app(&hub)).expect("an app");
+    let response = events.respond(request("/news"), None).await;
+    let mut body = std::pin::pin!(response.into_body());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    // Everything that is there.
+    let mut pull = || {
+        let mut text = Vec::new();
+        while let Poll::Ready(frame) = body.as_mut().poll_frame(&mut Context::from_waker(&waker)) {
+            let frame = frame.expect("not the end").expect("no cut");
+            text.extend_from_slice(&frame.into_data().expect("data"));
+        }
+        String::from_utf8(text).expect("text")
+    };
+    let second = Duration::from_secs(1);
+    assert!(pull().contains("retry: "));
+    let before = wakes.0.load(Ordering::SeqCst);
+    let _other = events.respond(request("/tight"), None).await;
+    for _ in 0..10 {
+        hub.publish("tight", Event::new("of others"))
+            .expect("published");
+        tokio::time::sleep(second).await;
+    }
+    assert_eq!(wakes.0.load(Ordering::SeqCst), before, "nothing to pull");
+    for text in ["one", "two", "three"] {
+        hub.publish("news", Event::new(text)).expect("published");
+        tokio::time::sleep(second / 10).await;
+    }
+    assert_eq!(wakes.0.load(Ordering::SeqCst), before + 1, "once");
+    let text = pull();
+    assert_eq!(text.matches("data: ").count(), 3, "{text}");
+    // A heartbeat is something to pull.
+    tokio::time::sleep(16 * second).await;
+    assert_eq!(wakes.0.load(Ordering::SeqCst), before + 2);
+    assert_eq!(pull(), ":\n\n");
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 #[tokio::test]
