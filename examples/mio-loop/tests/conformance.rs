@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use mio_loop::Loop;
 use sse_state::{Input, ShutdownCause, SseState};
-use sse_state_conformance::{Settings, Site};
-use sse_state_proptests::checked::Checked;
+use sse_state_conformance::{Settings, Site, Watched};
 
 fn main() -> ExitCode {
     sse_state_conformance::main("mio", serve)
@@ -22,7 +21,7 @@ fn serve(settings: &Settings) {
         let cause = ShutdownCause::Asked;
         stop.send(Input::Shutdown { grace: None, cause });
     });
-    let mut state = Checked::new(SseState::new(config).expect("bounds"));
+    let mut state = Watched::new(SseState::new(config).expect("bounds"));
     let site = Site::new(&mut state, move |input| handle.send(input)).expect("its topics");
     server.serve(state, site).expect("events");
 }

@@ -18,7 +18,7 @@
 //! }
 //! ```
 //!
-//! A loop without the hub takes [`Settings::config`] and the [`Site`].
+//! A loop without the hub takes [`Settings::config`] and the [`Site`], and is [`Watched`] while it serves.
 
 mod by_hand;
 mod checks;
@@ -27,6 +27,7 @@ mod clients;
 mod process;
 mod program;
 mod settings;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 pub use by_hand::Site;
 pub use program::check_demo;
 pub use settings::{AskedToStop, Settings};
+pub use watched::Watched;
 
 /// Serves if this process was started to serve, else runs the checks: a test binary with `harness = false`.
 /// The name of what runs it stands before the name of each check.
