@@ -38,6 +38,8 @@ mod b_journal_faults;
 mod b_lend;
 #[path = "life.rs"]
 mod b_life;
+#[path = "reports.rs"]
+mod b_reports;
 #[path = "slow.rs"]
 mod b_slow;
 #[path = "text.rs"]
