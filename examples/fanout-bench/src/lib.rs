@@ -6,6 +6,7 @@
 
 pub mod alloc;
 pub mod args;
+pub mod chunks;
 pub mod clock;
 pub mod cmd;
 pub mod core_bench;

@@ -5,6 +5,8 @@
 
 use memchr::{memchr, memmem};
 
+use crate::chunks::Chunks;
+
 /// A block: everything up to an empty line.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Block<'a> {
@@ -32,6 +34,7 @@ impl Block<'_> {
 pub struct Parser {
     carry: Vec<u8>,
     status: Option<u16>,
+    chunks: Option<Chunks>,
 }
 
 impl Parser {
@@ -54,6 +57,17 @@ impl Parser {
             };
             bytes = rest;
         }
+        match self.chunks.take() {
+            Some(mut chunks) => {
+                chunks.feed(bytes, |bytes| self.body(bytes, &mut each));
+                self.chunks = Some(chunks);
+            }
+            None => self.body(bytes, &mut each),
+        }
+    }
+
+    fn body(&mut self, bytes: &[u8], each: &mut impl FnMut(Block<'_>)) {
+        let mut bytes = bytes;
         if !self.carry.is_empty() {
             // Only the block that was begun is copied.
             let Some(end) = end_of_begun(&self.carry, bytes) else {
@@ -83,6 +97,8 @@ impl Parser {
             digits.parse().ok()
         });
         self.status = Some(status.unwrap_or(0));
+        let is_chunked = memmem::find(&self.carry[..end], b"\r\ntransfer-encoding: chunked\r\n");
+        self.chunks = is_chunked.map(|_| Chunks::default());
         self.carry.clear();
         Some(&bytes[end - before..])
     }
@@ -162,6 +178,16 @@ mod tests {
                 let pieces = [&TEXT[..first], &TEXT[first..second], &TEXT[second..]];
                 assert_eq!(read(&pieces), whole, "cut at {first} and {second}");
             }
+        }
+    }
+
+    #[test]
+    fn chunks_do_not_show() {
+        let text = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n:\n\n\r\nB\r\ndata: one\n\n\r\n";
+        for size in 1..text.len() {
+            let pieces: Vec<&[u8]> = text.chunks(size).collect();
+            let (blocks, status, is_whole) = read(&pieces);
+            assert_eq!((blocks.len(), status, is_whole), (2, Some(200), true));
         }
     }
 

@@ -3,9 +3,12 @@
 //! Orders come by standard input, answers go to standard output, a line each: a word that says what it is, then
 //! `key=value` words. The end of the input ends the process.
 
+mod axum;
 mod floor;
+mod io_uring;
 mod order;
-mod tokio;
+mod own;
+mod runtimes;
 
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
@@ -23,7 +26,12 @@ pub use order::{Order, Receipt};
 /// A text for the user.
 pub fn run(kind: &str, settings: &Words) -> Result<(), String> {
     match kind {
-        "tokio" => tokio::run(settings),
+        "tokio" => runtimes::on_tokio(settings, runtimes::tokio(settings)),
+        "smol" => runtimes::smol(settings),
+        "async-std" => runtimes::async_std(settings),
+        "mounted" => runtimes::on_tokio(settings, runtimes::mounted(settings)),
+        "axum" => runtimes::on_tokio(settings, axum::run()),
+        "io_uring" => io_uring::run(),
         "floor" => floor::run(settings),
         other => Err(format!("`{other}` is not a kind of server")),
     }

@@ -1,68 +1,40 @@
-//! The project's own server on tokio.
+//! The project's own server, on whatever runtime.
 
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use sse_state_tokio::{App, CloseReason, Event, Hub, Route, Slow, listen, serve};
-use tokio::runtime::{Builder, Handle};
-use tokio::signal::unix::{SignalKind, signal};
+use sse_state_hub::{App, CloseReason, Event, Hub, Listener, Route, Runtime, Slow, serve};
 
 use super::{Order, Receipt, Service, attend, say};
 use crate::payload;
 use crate::random::Random;
 use crate::words::Words;
 
-/// Serves until SIGTERM, or until the input ends.
+/// Serves until it is told to end.
 ///
-/// Settings: `threads` of the runtime (0: one, that of the caller), `topics`, `log`, `history` (`even`: topics with an
-/// even number have it), `pairs` (1: a path with two of these), `slow` (`skip`, `conflate`, `close`), `notice` (0 or 1),
-/// `write_timeout` and `grace` in milliseconds, `record` (the file of a journal).
-pub(super) fn run(settings: &Words) -> Result<(), String> {
-    let mut builder = match settings.get_or("threads", 2)? {
-        0 => Builder::new_current_thread(),
-        threads => {
-            let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(threads);
-            builder
-        }
-    };
-    let runtime = builder
-        .enable_all()
-        .build()
-        .map_err(|error| error.to_string())?;
-    runtime.block_on(serve_all(settings))
-}
-
-async fn serve_all(settings: &Words) -> Result<(), String> {
-    let mut builder = Hub::builder()
-        .write_timeout(Duration::from_millis(
-            settings.get_or("write_timeout", 30_000)?,
-        ))
-        .grace(Duration::from_millis(settings.get_or("grace", 5_000)?));
-    if let Ok(path) = settings.get::<PathBuf>("record") {
-        builder = builder.record(path);
-    }
-    let hub = builder.build().map_err(|error| error.to_string())?;
-    let mut app = App::new(&hub);
-    for number in 1..=settings.get_or("topics", 1)? {
-        app = app.get(topic(number), route(number, settings)?);
-    }
-    if settings.get_or("pairs", 0)? == 1 {
-        app = app.get("/pair", Route::topics([topic(2), topic(4)]));
-    }
-    let text = |error: std::io::Error| error.to_string();
-    let mut terminated = signal(SignalKind::terminate()).map_err(text)?;
-    let listener = listen("127.0.0.1:0").await.map_err(text)?;
-    let addr = listener.local_addr().map_err(text)?;
-    let service = Own {
-        hub: hub.clone(),
-        runtime: Handle::current(),
-    };
-    attend(Arc::new(service), addr);
+/// Settings: `topics`, `log`, `history` (`even`: topics with an even number have it), `pairs` (1: a path with two of
+/// these), `slow` (`skip`, `conflate`, `close`), `notice` (0 or 1), `write_timeout` and `grace` in milliseconds,
+/// `record` (the file of a journal).
+pub(super) async fn serve_on<R, L>(
+    settings: &Words,
+    runtime: R,
+    listener: L,
+    addr: SocketAddr,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), String>
+where
+    R: Runtime + Clone,
+    L: Listener,
+{
+    let (hub, app) = hub(settings, runtime.clone())?;
+    attend(service(hub.clone(), runtime), addr);
     serve(listener, app)
-        .with_graceful_shutdown(async move { terminated.recv().await })
+        .with_graceful_shutdown(end)
         .await
         .map_err(|error| error.to_string())?;
     let digests = hub.journal_digests().map_or(Words::default(), |digests| {
@@ -72,6 +44,34 @@ async fn serve_all(settings: &Words) -> Result<(), String> {
     });
     say("ended", &digests);
     Ok(())
+}
+
+/// A hub with these settings, and what it serves.
+pub(super) fn hub<R: Runtime>(settings: &Words, runtime: R) -> Result<(Hub<R>, App), String> {
+    let mut builder = Hub::builder()
+        .write_timeout(Duration::from_millis(
+            settings.get_or("write_timeout", 30_000)?,
+        ))
+        .grace(Duration::from_millis(settings.get_or("grace", 5_000)?));
+    if let Ok(path) = settings.get::<PathBuf>("record") {
+        builder = builder.record(path);
+    }
+    let hub = builder
+        .build_on(runtime)
+        .map_err(|error| error.to_string())?;
+    let mut app = App::new(&hub);
+    for number in 1..=settings.get_or("topics", 1)? {
+        app = app.get(topic(number), route(number, settings)?);
+    }
+    if settings.get_or("pairs", 0)? == 1 {
+        app = app.get("/pair", Route::topics([topic(2), topic(4)]));
+    }
+    Ok((hub, app))
+}
+
+/// Publishes by this hub.
+pub(super) fn service<R: Runtime + Clone>(hub: Hub<R>, runtime: R) -> Arc<impl Service> {
+    Arc::new(Own { hub, runtime })
 }
 
 /// The name of a topic, and its path.
@@ -99,25 +99,16 @@ fn route(number: u16, settings: &Words) -> Result<Route, String> {
     })
 }
 
-struct Own {
-    hub: Hub,
-    runtime: Handle,
+struct Own<R: Runtime> {
+    hub: Hub<R>,
+    runtime: R,
 }
 
-impl Service for Own {
-    /// In a task of the runtime, as a service would.
+impl<R: Runtime + Clone> Service for Own<R> {
     fn publish(&self, order: Order, stop: &AtomicBool) -> Receipt {
-        self.runtime.block_on(async {
-            // On a thread of the runtime, not on this one.
-            let (hub, stopped) = (self.hub.clone(), Arc::new(AtomicBool::new(false)));
-            let mut task = tokio::spawn(publish(hub, order, Arc::clone(&stopped)));
-            loop {
-                let look = tokio::time::timeout(Duration::from_millis(100), &mut task);
-                match look.await {
-                    Ok(receipt) => return receipt.unwrap_or_default(),
-                    Err(_) => stopped.store(stop.load(Ordering::Relaxed), Ordering::Relaxed),
-                }
-            }
+        let (hub, runtime) = (self.hub.clone(), self.runtime.clone());
+        in_task(&self.runtime, stop, move |stop| {
+            publish(hub, runtime, order, stop)
         })
     }
 
@@ -145,7 +136,46 @@ impl Service for Own {
     }
 }
 
-async fn publish(hub: Hub, order: Order, stop: Arc<AtomicBool>) -> Receipt {
+/// Publishes in a task of the runtime, as a service would, and not on this thread.
+pub(super) fn in_task<R: Runtime, F>(
+    runtime: &R,
+    stop: &AtomicBool,
+    publish: impl FnOnce(Arc<AtomicBool>) -> F,
+) -> Receipt
+where
+    F: Future<Output = Receipt> + Send + 'static,
+{
+    let stopped = Arc::new(AtomicBool::new(false));
+    let publish = publish(Arc::clone(&stopped));
+    let (sender, receipt) = channel();
+    runtime.spawn(Box::pin(async move {
+        // Whoever waits for it is the process.
+        let _ = sender.send(publish.await);
+    }));
+    loop {
+        match receipt.recv_timeout(Duration::from_millis(100)) {
+            Ok(receipt) => return receipt,
+            Err(RecvTimeoutError::Timeout) => {
+                stopped.store(stop.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Receipt::default(),
+        }
+    }
+}
+
+/// By a timer of the runtime.
+pub(super) async fn sleep_until<R: Runtime>(runtime: &R, due: Instant) {
+    let at = runtime.now() + due.saturating_duration_since(Instant::now());
+    let mut timer = runtime.timer();
+    poll_fn(|cx| timer.poll_at(at, cx)).await;
+}
+
+async fn publish<R: Runtime>(
+    hub: Hub<R>,
+    runtime: R,
+    order: Order,
+    stop: Arc<AtomicBool>,
+) -> Receipt {
     let names: Vec<String> = (1..=order.topics).map(topic).collect();
     let mut numbers = vec![order.from; names.len()];
     let mut random = Random::new(order.from);
@@ -157,7 +187,7 @@ async fn publish(hub: Hub, order: Order, stop: Arc<AtomicBool>) -> Receipt {
             break;
         }
         if !order.every.is_zero() {
-            tokio::time::sleep_until(order.due(start, tick).into()).await;
+            sleep_until(&runtime, order.due(start, tick)).await;
         }
         for _ in 0..order.burst {
             let at = random.below(names.len() as u64) as usize;
