@@ -278,8 +278,9 @@ fn c1_the_oldest_is_evicted(ledger: &Ledger, out: &mut Findings) {
     let evicted = |conn: &&Conn| matches!(conn.closed, Some((CloseReason::Evicted, _)));
     let conns = ledger.conns.values();
     let last = conns.clone().filter(evicted).map(|conn| conn.order).max();
+    // Who was closed meanwhile only finishes.
     let first = conns
-        .filter(|conn| conn.is_opening())
+        .filter(|conn| conn.is_opening() && conn.ends.is_empty())
         .map(|conn| conn.order)
         .min();
     if let (Some(evicted), Some(opening)) = (last, first) {
