@@ -69,7 +69,7 @@ fn id(topic: &Name) -> &str {
 }
 
 /// Scripts from here only, and nothing from elsewhere.
-const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const HTML: &str = include_str!("../page/page.html");
 const JS: &str = include_str!("../page/page.js");
