@@ -322,6 +322,36 @@ fn b10_a_reader_that_stalls_after_a_publisher_was_told_to_wait_does_not_hold_it_
     }
 }
 
+/// It has had its turn in a round that has not ended yet, when two more events come: it needs the first of them.
+#[test]
+fn b10_a_reader_that_was_served_in_the_present_round_is_waited_for() {
+    let mut bench = Bench::new();
+    let options = TopicOptions {
+        log_frames: 1,
+        ..TopicOptions::default()
+    };
+    bench.declare("/t", options);
+    let id = bench.open(&["/t"], Start::Now);
+    bench.pump();
+    bench.publish("/t", "1");
+    let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
+        panic!("nothing is lent");
+    };
+    let report = Report {
+        id,
+        bytes: run.len() as u32,
+        socket: Socket::Ready,
+    };
+    assert_eq!(bench.state.report(bench.now, &[report]), 0, "none is stale");
+    bench.publish("/t", "2");
+    let waiting = bench.state.publish(bench.now, "/t", frame("3"), Room::Wait);
+    assert_eq!(waiting, Err(Error::Wait));
+    bench.pump();
+    assert!(bench.bytes[&id].ends_with(b"data: 2\n\n"));
+    let room = Control::Room { topic: name("/t") };
+    assert_eq!(bench.controls(), [room]);
+}
+
 /// What it was to wait for has gone, and there is room for it beside what the reader needs now.
 #[test]
 fn b10_room_that_another_publisher_makes_is_told_too() {

@@ -148,14 +148,15 @@ impl SseState {
         let first = topic.log.first();
         let before = first + u64::from(self.surplus(slot, bytes)?);
         let (round, behind) = (topic.crowd(Crowd::Round), topic.crowd(Crowd::Behind));
-        let count = (round.len() + behind.len()) as u32;
+        // Whoever has had its turn in the present round is idle, and owed what came since.
+        let idle = topic.crowd(Crowd::Idle).as_slice();
+        let idle = if topic.again { idle } else { &[] };
+        let count = (round.len() + behind.len() + idle.len()) as u32;
         (0..count).find_map(|step| {
             let at = (at % count + step) % count;
             let index = at as usize;
-            let member = match round.get(index) {
-                Some(&member) => member,
-                None => behind[index - round.len()],
-            };
+            let mut ready = round.iter().chain(behind).chain(idle);
+            let member = *ready.nth(index)?;
             let sub = self.subs.at(member);
             let mut cursors = sub.cursors.iter().filter(|cursor| cursor.topic == slot);
             // Whoever has lagged goes on at the oldest frame at the earliest.
