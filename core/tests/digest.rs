@@ -293,43 +293,6 @@ fn t1_whether_a_granule_was_begun_is_told_apart() {
     assert_ne!(at(true), at(false));
 }
 
-/// One frame of two is in flight, and the other one is in the log: which of them decides whether another
-/// one is sent.
-#[test]
-fn r2_what_a_report_will_do_is_told_apart() {
-    let at = |second: bool| {
-        let mut bench = Bench::new();
-        let options = TopicOptions {
-            log_frames: 1,
-            ..TopicOptions::default()
-        };
-        bench.declare("/t", options);
-        let id = bench.open(&["/t"], Start::Now);
-        bench.pump();
-        bench.publish("/t", "x");
-        if second {
-            bench.publish("/t", "x");
-        }
-        let Some(Action::Write { run, .. }) = bench.state.poll_action() else {
-            panic!("a frame is due");
-        };
-        let bytes = run.len() as u32;
-        if !second {
-            bench.publish("/t", "x");
-        }
-        let digest = bench.state.digest();
-        let socket = Socket::Ready;
-        bench
-            .state
-            .report(bench.now, &[Report { id, bytes, socket }]);
-        (digest, bench.state.poll_action().is_some())
-    };
-    let (first, more) = at(false);
-    let (last, none) = at(true);
-    assert!(more && !none);
-    assert_ne!(first, last);
-}
-
 /// How often a source was polled decides nothing: of the time since its start only the phase of its interval does.
 #[test]
 fn r2_every_interval_of_a_source_looks_alike() {
