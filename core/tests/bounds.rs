@@ -359,36 +359,6 @@ fn b7_polls() {
 }
 
 #[test]
-fn b7_deadlines_to_the_nanosecond() {
-    let nano = Duration::from_nanos(1);
-    // Exact ones: linger, retention, body and grace; see also `life`.
-    let mut bench = Bench::with(Config {
-        body_timeout: SECOND,
-        grace: SECOND,
-        ..config()
-    });
-    let body = bench.accept();
-    bench.state.head_done(bench.now, body).unwrap();
-    bench.state.body(bench.now, body, 1).unwrap();
-    bench.pass(SECOND - nano);
-    assert!(bench.state.is_live(body));
-    bench.pass(nano);
-    assert_eq!(
-        bench.closes(),
-        [(body, CloseReason::BodyTimeout, Ending::Cut)]
-    );
-    let opening = bench.accept();
-    bench.state.shutdown(bench.now, None, ShutdownCause::Asked);
-    bench.pass(SECOND - nano);
-    assert!(bench.state.is_live(opening));
-    bench.pass(nano);
-    assert_eq!(
-        bench.closes(),
-        [(opening, CloseReason::Shutdown, Ending::Cut)]
-    );
-}
-
-#[test]
 fn b7_zero_is_an_error_where_it_means_nothing() {
     let base = config();
     let zero = Duration::ZERO;
