@@ -1,4 +1,7 @@
 //! Pulling actions.
+//!
+//! All this is compiled where its sink is, in another crate. Into that, the small functions of this one which it calls for
+//! every write are inlined for sure only if they say `inline`: so do those of lists, logs, cursors and runs.
 
 use super::{SseState, TOPIC};
 use crate::action::{Action, Answer, Control, Ending, Pumped, Run, Sink};
